@@ -1,0 +1,2 @@
+//! The `stratamq` command.
+fn main() {}
