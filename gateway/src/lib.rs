@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The stateless broker: fronts parse, features decide, logs keep. Nothing here outlives the process but through
+//! `storage` and `metadata`.
+pub mod listen;
