@@ -1,3 +1,4 @@
 //! The stateless broker: fronts parse, features decide, logs keep. Nothing here outlives the process but through
 //! `storage` and `metadata`.
+pub mod group;
 pub mod listen;

@@ -1,0 +1,27 @@
+//! The name a client gives itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A client's name for itself: gRPC metadata `x-mq-client-id`, Remoting's `clientID`. Unique to a client process by
+/// the clients' own convention (`host@pid@index@random`); opaque here. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(Arc<str>);
+
+impl ClientId {
+    /// Takes the name as it came.
+    pub fn new(id: impl Into<Arc<str>>) -> ClientId {
+        ClientId(id.into())
+    }
+
+    /// The name as it came.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
