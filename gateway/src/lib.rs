@@ -2,3 +2,5 @@
 //! `storage` and `metadata`.
 pub mod group;
 pub mod listen;
+pub mod observe;
+pub mod settings;

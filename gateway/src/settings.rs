@@ -1,0 +1,218 @@
+//! What an operator may choose, as data: checked once at the start, then only read.
+
+use crate::listen::TlsFiles;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The smallest journal segment, in bytes: a frame of 8 MiB must fit with room to spare.
+pub const SEGMENT_BYTES_MIN: u64 = 16 * MIB;
+/// Segments that a journal has at least: one being written, two spare, one to free.
+pub const SEGMENTS_MIN: u64 = 4;
+/// Placement groups of a cluster at most (design: 64 by default in a cluster, 4 embedded).
+pub const PLACEMENT_GROUPS_MAX: u32 = 4096;
+
+const MIB: u64 = 1 << 20;
+
+/// Everything a gateway is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster's name, as `mqadmin -c` takes it.
+    pub cluster: String,
+    /// This gateway's name in the metadata store; stable over restarts.
+    pub gateway: String,
+    /// The folder of journal, metadata and certificate.
+    pub data: PathBuf,
+    /// Where clients are awaited.
+    pub listen: Listen,
+    /// What routes say instead of what the gateway can see of itself.
+    pub advertise: Advertise,
+    /// The certificate; self-signed and made in `data` when not given.
+    pub tls: Option<TlsFiles>,
+    /// Placement groups, when the store is created; fixed from then on.
+    pub placement_groups: u32,
+    /// The journal's size.
+    pub journal: JournalSettings,
+    /// Whether a consumer group comes to be when a client first names it.
+    pub auto_create_groups: bool,
+}
+
+/// The four ports. Port 0 takes any free one.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// gRPC clients.
+    pub grpc: SocketAddr,
+    /// The NameServer role, Remoting.
+    pub nameserver: SocketAddr,
+    /// The broker role, Remoting.
+    pub broker: SocketAddr,
+    /// Health and administration.
+    pub http: SocketAddr,
+}
+
+impl Listen {
+    /// The standard ports on `ip`.
+    pub fn standard(ip: IpAddr) -> Listen {
+        Listen {
+            grpc: SocketAddr::new(ip, 8081),
+            nameserver: SocketAddr::new(ip, 9876),
+            broker: SocketAddr::new(ip, 10911),
+            http: SocketAddr::new(ip, 8082),
+        }
+    }
+}
+
+/// Addresses to put into routes.
+#[derive(Clone, Debug, Default)]
+pub struct Advertise {
+    /// For gRPC clients; else the address that they asked for.
+    pub grpc: Option<HostPort>,
+    /// For Remoting clients; else the address that they reached.
+    pub remoting: Option<HostPort>,
+}
+
+/// `HOST[:PORT]`, the port defaulting to the one that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name or an address; an IPv6 address without its brackets.
+    pub host: String,
+    /// The port, if it differs from the listening one.
+    pub port: Option<u16>,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostPort, String> {
+        let refused = || format!("{text:?} is no HOST or HOST:PORT");
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(refused)?)),
+            None => match text.rsplit_once(':') {
+                Some((host, port)) if !host.contains(':') => (host, Some(port)),
+                Some(_) | None => (text, None),
+            },
+        };
+        let unspecified = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        if host.is_empty() || unspecified {
+            return Err(format!("{text:?} is no address that a client could connect to"));
+        }
+        let port = port.map(u16::from_str).transpose().map_err(|_| refused())?;
+        Ok(HostPort { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host, self.port) {
+            (host, None) => f.write_str(host),
+            (host, Some(port)) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            (host, Some(port)) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// The journal's measures, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalSettings {
+    /// All segments together; when they are full, sends are refused and nothing is dropped.
+    pub capacity: u64,
+    /// One segment.
+    pub segment_bytes: u64,
+    /// Segments that are zeroed ahead of the one being written.
+    pub spare_segments: u32,
+}
+
+impl JournalSettings {
+    /// A journal of `capacity` bytes in segments of 64 MiB, or smaller ones where the capacity is small.
+    pub fn of_capacity(capacity: u64) -> JournalSettings {
+        let segment_bytes = (capacity / 8).next_power_of_two().clamp(SEGMENT_BYTES_MIN, 64 * MIB);
+        JournalSettings { capacity, segment_bytes, spare_segments: 2 }
+    }
+}
+
+impl Default for JournalSettings {
+    fn default() -> JournalSettings {
+        JournalSettings::of_capacity(1024 * MIB)
+    }
+}
+
+impl Settings {
+    /// The embedded default on the loopback address, with its data in `data`.
+    pub fn embedded(data: PathBuf) -> Settings {
+        Settings {
+            cluster: "DefaultCluster".to_owned(),
+            gateway: "gateway-0".to_owned(),
+            data,
+            listen: Listen::standard(Ipv4Addr::LOCALHOST.into()),
+            advertise: Advertise::default(),
+            tls: None,
+            placement_groups: 4,
+            journal: JournalSettings::default(),
+            auto_create_groups: true,
+        }
+    }
+
+    /// Whether a gateway can be started with these.
+    ///
+    /// # Errors
+    /// A sentence that names the setting and says what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let journal = self.journal;
+        if journal.segment_bytes < SEGMENT_BYTES_MIN
+            || journal.capacity < SEGMENTS_MIN * journal.segment_bytes
+        {
+            return Err(format!(
+                "journal capacity: {} MiB is too small; give at least {} MiB",
+                journal.capacity / MIB,
+                SEGMENTS_MIN * journal.segment_bytes.max(SEGMENT_BYTES_MIN) / MIB,
+            ));
+        }
+        if !(1..=PLACEMENT_GROUPS_MAX).contains(&self.placement_groups) {
+            return Err(format!("placement groups: give 1 to {PLACEMENT_GROUPS_MAX}"));
+        }
+        let named = |text: &str| {
+            (1..=100).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if !named(&self.cluster) {
+            return Err("cluster name: give 1 to 100 letters, digits, '-', '_' or '.'".to_owned());
+        }
+        if !named(&self.gateway) {
+            return Err("gateway name: give 1 to 100 letters, digits, '-', '_' or '.'".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_and_port_are_told_apart() {
+        let parsed = |text: &str| text.parse::<HostPort>().map(|found| (found.host, found.port));
+        assert_eq!(parsed("mq.example.org"), Ok(("mq.example.org".into(), None)));
+        assert_eq!(parsed("mq.example.org:80"), Ok(("mq.example.org".into(), Some(80))));
+        assert_eq!(parsed("[2001:db8::1]:80"), Ok(("2001:db8::1".into(), Some(80))));
+        assert_eq!(parsed("2001:db8::1"), Ok(("2001:db8::1".into(), None)));
+        for text in ["", ":80", "host:port", "0.0.0.0", "0.0.0.0:80", "[::]:80", "[::1]80"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_embedded_default_passes_its_own_check() {
+        assert_eq!(Settings::embedded("data".into()).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_tiny_journal_is_refused_with_the_least_size() {
+        let mut settings = Settings::embedded("data".into());
+        settings.journal = JournalSettings::of_capacity(MIB);
+        assert!(settings.check().unwrap_err().contains("at least 64 MiB"));
+        settings.journal = JournalSettings::of_capacity(64 * MIB);
+        assert_eq!(settings.check(), Ok(()));
+    }
+}
