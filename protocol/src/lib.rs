@@ -3,3 +3,5 @@
 //! and no input from network or disk can make a decoder panic.
 
 pub mod grpc;
+pub mod names;
+pub mod stored;
