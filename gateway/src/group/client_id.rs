@@ -9,6 +9,11 @@ use std::sync::Arc;
 pub struct ClientId(Arc<str>);
 
 impl ClientId {
+    /// `None` when blank: every request must say who sends it (spec B.0).
+    pub fn parse(text: &str) -> Option<ClientId> {
+        if text.trim().is_empty() { None } else { Some(ClientId(Arc::from(text))) }
+    }
+
     /// Takes the name as it came.
     pub fn new(id: impl Into<Arc<str>>) -> ClientId {
         ClientId(id.into())
