@@ -1,0 +1,34 @@
+//! The client's only door to clock, tasks and randomness: it runs in a user's process, on the user's runtime.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Seconds since 1970; 0 for a clock before that.
+pub(crate) fn unix_seconds() -> u64 {
+    now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(crate) async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// Runs `task` beside the caller until it ends or `tasks` is dropped.
+pub(crate) fn spawn<F>(tasks: &mut JoinSet<()>, task: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tasks.spawn(task);
+}
+
+/// 64 bits that nobody can foretell: each `RandomState` is keyed anew from the operating system's entropy.
+pub(crate) fn random_u64() -> u64 {
+    RandomState::new().hash_one(now())
+}
