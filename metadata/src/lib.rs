@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Who owns what: the metadata store, the nouns kept in it, and what is decided and answered from them.
+//!
+//! The truth lives in a [`store`]; [`model`] says what its keys and values mean. Message offsets, acks and timers never
+//! come here: they are records of a placement group's log.
+pub mod model;

@@ -1,0 +1,33 @@
+//! The nouns kept in the metadata store: pure values, their rules and their bytes. A noun per file.
+//!
+//! Every value is one schema byte and a protobuf message ([`Record`]). Keys are in [`key`].
+mod attribute;
+mod cluster;
+mod codec;
+mod gateway;
+mod group;
+pub mod key;
+mod pg;
+mod retry;
+mod spread;
+#[cfg(test)]
+mod tests;
+mod topic;
+mod uid;
+
+pub use attribute::{
+    AttributeChange, AttributeRefused, GROUP_CONSUME_FROM, TOPIC_DURABILITY, TOPIC_MESSAGE_TYPE,
+    TOPIC_RETENTION,
+};
+pub use cluster::{Cluster, PGS_MAX};
+pub use codec::{Record, RecordError};
+pub use gateway::{GatewayId, GatewayRecord, Incarnation};
+pub use group::{ConsumeFrom, Group, GroupSpec, MAX_ATTEMPTS_DEFAULT, Order};
+pub use pg::{Member, Owner, PgRecord, StoreId, broker_name, parse_broker_name};
+pub use retry::RetryPolicy;
+pub use spread::{Share, TOPIC_PGS_MAX};
+pub use topic::{
+    Durability, NEVER_OPENED, Permission, QUEUES_DEFAULT, QUEUES_MAX, Topic, TopicKind, TopicQueue,
+    TopicSpec,
+};
+pub use uid::UidMark;
