@@ -1,0 +1,99 @@
+//! What a store is opened with, and what it says about its room.
+use std::fmt;
+use std::path::PathBuf;
+
+/// How a store is laid out.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The store's folder; made if missing. One process at a time.
+    pub dir: PathBuf,
+    /// Bytes of disk that all segments together may take, spares included. At least four segments.
+    pub capacity: u64,
+    /// Bytes of a segment: a multiple of 4096, at least 64 KiB. Fixed when the store is made.
+    pub segment_bytes: u64,
+    /// Segments kept ready ahead of the writer.
+    pub spare_segments: u32,
+    /// Who the store belongs to; written into its cookie, for people.
+    pub gateway: String,
+}
+
+/// A store's identity: random, made with the disk. A wiped or replaced disk is another store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u128);
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// How full a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Bytes of segments that hold something which is still needed.
+    pub used: u64,
+    /// Bytes that the segments may take.
+    pub capacity: u64,
+    /// Bytes that may still be appended.
+    pub free: u64,
+    /// What is refused.
+    pub state: FillState,
+    /// The disk had no room for the next segment.
+    pub disk_full: bool,
+}
+
+/// What a store refuses for want of room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FillState {
+    /// Nothing.
+    Open,
+    /// [`super::Class::Message`].
+    RefusingMessages,
+    /// Every append.
+    RefusingAll,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder, or a file in it, refused.
+    #[error("cannot {action} {path}")]
+    Disk {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process has the store open.
+    #[error("the store in {dir} is in use by another process")]
+    InUse {
+        /// The store's folder.
+        dir: PathBuf,
+    },
+    /// The settings cannot be.
+    #[error("{0}")]
+    Config(&'static str),
+    /// The store was made with another segment size.
+    #[error("the store has segments of {found} bytes, not {asked}")]
+    SegmentBytes {
+        /// What the store was made with.
+        found: u64,
+        /// What the settings say.
+        asked: u64,
+    },
+    /// The cookie is damaged or is of another version.
+    #[error("the STORE file cannot be read")]
+    Cookie(#[from] crate::format::FormatError),
+    /// The operating system has no thread left.
+    #[error("cannot start the thread {name}")]
+    Thread {
+        /// Which thread.
+        name: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
