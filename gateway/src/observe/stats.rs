@@ -1,5 +1,6 @@
 //! Counters of what passed through, per placement group.
 
+use super::days::{Days, Mornings};
 use super::rates::{Rates, SAMPLE_INTERVAL, Samples};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ struct Counter {
     messages: AtomicU64,
     bytes: AtomicU64,
     samples: Mutex<Samples>,
+    days: Mutex<Days>,
 }
 
 impl Stats {
@@ -59,9 +61,11 @@ impl Stats {
     }
 
     fn sample(&self) {
-        let now = self.env.monotonic();
+        let (now, wall) = (self.env.monotonic(), self.env.now());
         for counter in self.pgs.values().flat_map(|pg| [&pg.received, &pg.delivered]) {
-            counter.samples.lock().add(now, counter.messages.load(Ordering::Relaxed));
+            let messages = counter.messages.load(Ordering::Relaxed);
+            counter.samples.lock().add(now, messages);
+            counter.days.lock().see(wall, messages);
         }
     }
 
@@ -85,6 +89,16 @@ impl PgStats {
     /// Counts deliveries, each redelivery anew.
     pub fn count_delivered(&self, messages: u64, bytes: u64) {
         self.delivered.add(messages, bytes);
+    }
+
+    /// Messages that had come in when today and yesterday began.
+    pub fn received_mornings(&self) -> Mornings {
+        self.received.days.lock().mornings()
+    }
+
+    /// Messages that had gone out when today and yesterday began.
+    pub fn delivered_mornings(&self) -> Mornings {
+        self.delivered.days.lock().mornings()
     }
 
     /// (messages, body bytes) that came in.
