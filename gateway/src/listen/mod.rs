@@ -12,6 +12,8 @@
 mod accept;
 mod connection;
 mod proxy_header;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use accept::{CONNECTIONS_MAX, Listener, OPENING_TIME_MAX};
