@@ -3,3 +3,4 @@
 //! The truth lives in a [`store`]; [`model`] says what its keys and values mean. Message offsets, acks and timers never
 //! come here: they are records of a placement group's log.
 pub mod model;
+pub mod store;
