@@ -99,7 +99,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A failed call.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The server answered, and the answer is no.
     #[error("{rpc} was refused: {refusal}")]

@@ -4,7 +4,7 @@ use crate::{door, identity};
 use bytes::Bytes;
 use prost_types::Timestamp;
 use protocol::grpc::v2 as pb;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A message to send. It has its id from the beginning, so that a sender who never learns what became of a send can
 /// still recognise the message, and a clone that is sent again is the same message.
@@ -68,6 +68,14 @@ impl Message {
     pub fn deliver_at(mut self, at: SystemTime) -> Message {
         self.deliver_at = Some(at);
         self
+    }
+
+    /// Makes it a delayed message, due this long from now.
+    #[must_use]
+    pub fn deliver_in(self, delay: Duration) -> Message {
+        // A delay that no clock can add up is too long for every server: let it say so.
+        let at = door::now().checked_add(delay);
+        self.deliver_at(at.unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)))
     }
 
     /// Its id, as receivers see it.
