@@ -1,5 +1,6 @@
 //! The stateless broker: fronts parse, features decide, logs keep. Nothing here outlives the process but through
 //! `storage` and `metadata`.
+pub mod admin;
 pub mod consume;
 pub mod group;
 pub mod listen;

@@ -1,0 +1,274 @@
+//! `stratamq group`.
+
+use super::connect::{AdminAddress, duration};
+use super::failure::Failure;
+use super::http::{Admin, path};
+use super::print::{Printer, count, fields, table, time};
+use clap::{Args, Subcommand};
+use gateway::admin::api::{Group, GroupDetail, GroupList, GroupPut, Retry};
+use std::time::Duration;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupCommand {
+    /// Make a consumer group
+    ///
+    /// Groups come to be by themselves at first use; making one is for those that are not as the default.
+    #[command(after_help = "Examples:
+  stratamq group create readers --max-attempts 5
+  stratamq group create readers --order fifo
+  stratamq group create readers --retry 1s,10s,1m")]
+    Create(Create),
+    /// List consumer groups
+    List(List),
+    /// Show a consumer group and its members
+    Describe(Describe),
+    /// Delete a consumer group, its progress and its dead letters
+    Delete(Delete),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// Letters, digits, - and _, at most 120
+    name: String,
+    /// Deliveries of a message before it is a dead letter [default: 17]
+    #[arg(long)]
+    max_attempts: Option<u32>,
+    /// concurrent, or fifo: one after the other in each message group [default: concurrent]
+    #[arg(long)]
+    order: Option<String>,
+    /// Times until a message that was not acknowledged comes again; the last holds for all further attempts
+    #[arg(long, value_delimiter = ',', value_parser = duration, value_name = "TIME,TIME,...")]
+    retry: Vec<Duration>,
+    /// Succeed when the group is there already; what it has and is not named here stays
+    #[arg(long)]
+    if_missing: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    /// The group
+    name: String,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    /// The group
+    name: String,
+    /// Delete it even if it has members or dead letters
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+impl GroupCommand {
+    pub(super) fn json(&self) -> bool {
+        match self {
+            GroupCommand::Create(Create { address, .. })
+            | GroupCommand::List(List { address })
+            | GroupCommand::Describe(Describe { address, .. })
+            | GroupCommand::Delete(Delete { address, .. }) => address.json,
+        }
+    }
+}
+
+pub(super) async fn execute(command: GroupCommand, printer: &mut Printer) -> Result<(), Failure> {
+    match command {
+        GroupCommand::Create(create) => create.execute(printer).await,
+        GroupCommand::List(list) => list.execute(printer).await,
+        GroupCommand::Describe(describe) => describe.execute(printer).await,
+        GroupCommand::Delete(delete) => delete.execute(printer).await,
+    }
+}
+
+impl Create {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let delays_ms: Vec<u64> = self.retry.iter().map(ms).collect();
+        let body = GroupPut {
+            max_attempts: self.max_attempts,
+            order: self.order,
+            retry: (!delays_ms.is_empty()).then_some(Retry::Customized { delays_ms }),
+            consume_enabled: None,
+            attributes: None,
+        };
+        let admin = Admin::at(&self.address.admin);
+        let answer = admin.put(&path("groups", &self.name), &body, !self.if_missing).await;
+        let answer = answer.map_err(|failure| exists(failure, &self.name))?;
+        let group: Group = answer.read()?;
+        printer.show(&group, || created(&group, answer.created()))
+    }
+}
+
+fn exists(failure: Failure, name: &str) -> Failure {
+    if failure.what.ends_with("exists already") {
+        return failure.hint(format!(
+            "see it with: stratamq group describe {name}   (--if-missing is content with it)"
+        ));
+    }
+    failure
+}
+
+fn ms(duration: &Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn created(group: &Group, new: bool) -> String {
+    let Group { name, order, .. } = group;
+    let attempts = count(group.max_attempts.into(), "attempt");
+    let done = if new { "created group" } else { "there is group" };
+    format!(
+        "{done} {name}: {order}, {attempts} before a message is a dead letter\n\
+         receive with it: stratamq message receive TOPIC --group {name}\n"
+    )
+}
+
+impl List {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let list: GroupList = Admin::at(&self.address.admin).get("/v1/groups").await?;
+        printer.show(&list, || listed(&list))
+    }
+}
+
+fn listed(list: &GroupList) -> String {
+    if list.groups.is_empty() {
+        return "there is no group yet\none comes to be at its first use: stratamq message receive TOPIC --group NAME\n".to_owned();
+    }
+    let row = |group: &Group| {
+        let attempts = group.max_attempts.to_string();
+        let enabled = if group.consume_enabled { "yes" } else { "no" };
+        vec![group.name.clone(), group.order.clone(), attempts, enabled.to_owned()]
+    };
+    let rows: Vec<Vec<String>> = list.groups.iter().map(row).collect();
+    table(&["GROUP", "ORDER", "ATTEMPTS", "ENABLED"], &rows)
+}
+
+impl Describe {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let detail = get(&self.address, &self.name).await?;
+        printer.show(&detail, || described(&detail))
+    }
+}
+
+async fn get(address: &AdminAddress, name: &str) -> Result<GroupDetail, Failure> {
+    Admin::at(&address.admin).get(&path("groups", name)).await.map_err(unknown)
+}
+
+/// The API's hint speaks of HTTP; this one of commands.
+fn unknown(failure: Failure) -> Failure {
+    if failure.what.starts_with("there is no group") {
+        return failure.hint("stratamq group list shows what there is");
+    }
+    failure
+}
+
+fn described(detail: &GroupDetail) -> String {
+    let group = &detail.group;
+    let retry = match &group.retry {
+        Retry::Customized { delays_ms } => {
+            let delays: Vec<String> = delays_ms.iter().map(|&ms| brief(ms)).collect();
+            delays.join(" ")
+        }
+        Retry::Exponential { initial_ms, max_ms, multiplier } => {
+            format!("{} x{multiplier} up to {}", brief(*initial_ms), brief(*max_ms))
+        }
+    };
+    let mut pairs = vec![
+        ("group", group.name.clone()),
+        ("order", group.order.clone()),
+        ("attempts", group.max_attempts.to_string()),
+        ("retry after", retry),
+        ("enabled", group.consume_enabled.to_string()),
+        ("created", time(group.created_ms)),
+        ("dead letters", format!("{} in {}", detail.dead_letters, detail.dead_letter_topic)),
+    ];
+    for (key, value) in &group.attributes {
+        pairs.push(("attribute", format!("{key}={value}")));
+    }
+    let rows: Vec<Vec<String>> = detail
+        .consumers
+        .iter()
+        .map(|consumer| vec![consumer.client_id.clone(), consumer.topics.join(" ")])
+        .collect();
+    let members = if rows.is_empty() {
+        "nobody is connected\n".to_owned()
+    } else {
+        table(&["CLIENT", "TOPICS"], &rows)
+    };
+    format!("{}\n{members}", fields(&pairs))
+}
+
+/// In the largest unit that leaves nothing over.
+fn brief(ms: u64) -> String {
+    match ms {
+        0 => "0s".to_owned(),
+        _ if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
+        _ if ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
+        _ if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
+        _ => format!("{ms}ms"),
+    }
+}
+
+impl Delete {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let name = &self.name;
+        let detail = get(&self.address, name).await?;
+        let members = u64::try_from(detail.consumers.len()).unwrap_or(u64::MAX);
+        let dead = detail.dead_letters;
+        if !self.yes && (members > 0 || dead > 0) {
+            let (members, dead) = (count(members, "member"), count(dead, "dead letter"));
+            return Err(Failure::usage(format!("group {name} has {members} and {dead}"))
+                .hint(format!("delete it for good with: stratamq group delete {name} --yes")));
+        }
+        Admin::at(&self.address.admin).delete(&path("groups", name)).await.map_err(unknown)?;
+        let done = serde_json::json!({ "deleted": name, "dead_letters": dead });
+        printer.show(&done, || format!("deleted group {name} with its progress\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail() -> GroupDetail {
+        let group = Group {
+            name: "readers".into(),
+            max_attempts: 17,
+            order: "concurrent".into(),
+            retry: Retry::Customized { delays_ms: vec![1000, 90_000, 7_200_000, 5] },
+            consume_enabled: true,
+            attributes: std::collections::BTreeMap::new(),
+            created_ms: 0,
+        };
+        GroupDetail {
+            group,
+            dead_letter_topic: "%DLQ%readers".into(),
+            dead_letters: 3,
+            consumers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_description_speaks_in_units_that_people_use() {
+        let text = described(&detail());
+        assert!(text.contains("retry after   1s 90s 2h 5ms\n"), "{text}");
+        assert!(text.contains("dead letters  3 in %DLQ%readers\n"), "{text}");
+        assert!(text.ends_with("\nnobody is connected\n"), "{text}");
+    }
+
+    #[test]
+    fn a_new_group_comes_with_the_command_to_receive_with_it() {
+        let text = created(&detail().group, true);
+        assert!(text.starts_with("created group readers: concurrent, 17 attempts"), "{text}");
+        assert!(text.contains("--group readers"), "{text}");
+    }
+}

@@ -1,0 +1,68 @@
+//! The operator's commands: `stratamq topic | group | message`.
+//!
+//! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would. A command prints what
+//! it did and what to try next; with `--json` it prints only data. What fails says why and what to do on standard error,
+//! and by its exit code who is to act: 1 the broker refused, 2 the command was used wrongly, 3 nobody answers.
+mod connect;
+mod failure;
+mod group;
+mod http;
+mod message;
+mod print;
+mod topic;
+
+use clap::Subcommand;
+use failure::Failure;
+use print::Printer;
+use std::process::ExitCode;
+
+/// What an operator can ask for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make, list, describe and delete topics
+    #[command(subcommand)]
+    Topic(topic::TopicCommand),
+    /// Make, list, describe and delete consumer groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Send and receive messages
+    #[command(subcommand)]
+    Message(message::MessageCommand),
+}
+
+/// Runs a command to its end and says how it went.
+pub(crate) fn run(command: Command) -> ExitCode {
+    let json = match &command {
+        Command::Topic(command) => command.json(),
+        Command::Group(command) => command.json(),
+        Command::Message(command) => command.json(),
+    };
+    let mut printer = Printer::new(json, std::io::stdout());
+    match block_on(execute(command, &mut printer)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(json);
+            failure.exit.into()
+        }
+    }
+}
+
+/// One thread is enough for one command.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("this machine gives no runtime: {error}")))?;
+    runtime.block_on(work)
+}
+
+async fn execute(command: Command, printer: &mut Printer) -> Result<(), Failure> {
+    match command {
+        Command::Topic(command) => topic::execute(command, printer).await,
+        Command::Group(command) => group::execute(command, printer).await,
+        Command::Message(command) => message::execute(command, printer).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

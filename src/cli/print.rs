@@ -1,0 +1,145 @@
+//! What goes to standard output: words and tables for people, one JSON value a line for scripts.
+
+use super::failure::Failure;
+use serde::Serialize;
+use std::io::Write;
+
+/// Where a command's results go.
+pub(super) struct Printer {
+    json: bool,
+    out: Box<dyn Write>,
+}
+
+impl Printer {
+    pub(super) fn new(json: bool, out: impl Write + 'static) -> Printer {
+        Printer { json, out: Box::new(out) }
+    }
+
+    /// `text` for a person, `value` for a script.
+    pub(super) fn show(
+        &mut self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            serde_json::to_writer(&mut self.out, value).map_err(std::io::Error::from)?;
+            self.out.write_all(b"\n")?;
+        } else {
+            self.out.write_all(text().as_bytes())?;
+        }
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// For a person only.
+    pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "{text}")?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// A table with aligned columns; numbers to the right. Rows have as many cells as `head`.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let is_number = |cell: &str| !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit());
+    let right: Vec<bool> = (0..head.len())
+        .map(|i| rows.iter().all(|row| row.get(i).is_some_and(|cell| is_number(cell))))
+        .map(|numbers| numbers && !rows.is_empty())
+        .collect();
+    let mut text = String::new();
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut row = String::new();
+        for ((cell, width), right) in cells.zip(&widths).zip(&right) {
+            let cell = if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
+            row.push_str(&cell);
+            row.push_str("  ");
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    };
+    line(&mut head.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+/// Names and values below each other, the values aligned.
+pub(super) fn fields(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    pairs.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
+/// `2026-08-05 14:03:09 UTC`, from milliseconds since 1970.
+pub(super) fn time(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (h, m, s) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01. Counts in eras of 400 years that
+/// begin on 1 March, so that the leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_BEFORE_1970: u64 = 719_468;
+    const DAYS_PER_ERA: u64 = 146_097;
+    let shifted = days + DAYS_BEFORE_1970;
+    let (era, of_era) = (shifted / DAYS_PER_ERA, shifted % DAYS_PER_ERA);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// `1 message`, `2 messages`.
+pub(super) fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_numbers_stand_right() {
+        let rows = vec![vec!["orders".to_owned(), "8".into()], vec!["a".into(), "16".into()]];
+        assert_eq!(
+            table(&["TOPIC", "QUEUES"], &rows),
+            "TOPIC   QUEUES\norders       8\na           16\n"
+        );
+        assert_eq!(table(&["TOPIC", "QUEUES"], &[]), "TOPIC  QUEUES\n");
+    }
+
+    #[test]
+    fn times_are_read_off_the_calendar() {
+        for (ms, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
+            (1_709_210_096_999, "2024-02-29 12:34:56 UTC"),
+            (4_107_542_399_000, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(time(ms), text);
+        }
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(
+            (count(1, "message"), count(0, "message")),
+            ("1 message".into(), "0 messages".into())
+        );
+    }
+}

@@ -1,0 +1,284 @@
+//! `stratamq topic`.
+
+use super::connect::AdminAddress;
+use super::failure::Failure;
+use super::http::{Admin, path};
+use super::print::{Printer, count, fields, table, time};
+use clap::{Args, Subcommand};
+use gateway::admin::api::{Topic, TopicDetail, TopicList, TopicPut};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicCommand {
+    /// Make a topic
+    #[command(after_help = "Examples:
+  stratamq topic create hello
+  stratamq topic create orders --kind fifo --queues 16
+  stratamq topic create audit --durability local --attribute retention=forever")]
+    Create(Create),
+    /// List topics
+    List(List),
+    /// Show a topic and its queues
+    Describe(Describe),
+    /// Delete a topic and its messages
+    Delete(Delete),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// Letters, digits, - and _, at most 127
+    name: String,
+    /// Message queues in all: how many consumers can work side by side [default: 8]
+    #[arg(long)]
+    queues: Option<u32>,
+    /// What messages it takes: normal, fifo, delay, transaction, lite, priority or mixed [default: normal]
+    #[arg(long)]
+    kind: Option<String>,
+    /// When a send is acknowledged: async (in memory), local (on disk) [default: local]
+    #[arg(long)]
+    durability: Option<String>,
+    /// A further attribute; may be repeated
+    #[arg(long = "attribute", value_parser = key_value, value_name = "KEY=VALUE")]
+    attributes: Vec<(String, String)>,
+    /// Succeed when the topic is there already; what it has and is not named here stays
+    #[arg(long)]
+    if_missing: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    /// The topic
+    name: String,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    /// The topic
+    name: String,
+    /// Delete it even if it holds messages
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+impl TopicCommand {
+    pub(super) fn json(&self) -> bool {
+        match self {
+            TopicCommand::Create(Create { address, .. })
+            | TopicCommand::List(List { address })
+            | TopicCommand::Describe(Describe { address, .. })
+            | TopicCommand::Delete(Delete { address, .. }) => address.json,
+        }
+    }
+}
+
+/// `KEY=VALUE`; the value may contain further equals signs.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err(format!("{text:?} is not KEY=VALUE")),
+    }
+}
+
+pub(super) async fn execute(command: TopicCommand, printer: &mut Printer) -> Result<(), Failure> {
+    match command {
+        TopicCommand::Create(create) => create.execute(printer).await,
+        TopicCommand::List(list) => list.execute(printer).await,
+        TopicCommand::Describe(describe) => describe.execute(printer).await,
+        TopicCommand::Delete(delete) => delete.execute(printer).await,
+    }
+}
+
+impl Create {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let attributes: BTreeMap<String, String> = self.attributes.into_iter().collect();
+        let body = TopicPut {
+            queues: self.queues,
+            kind: self.kind.map(|kind| kind.to_ascii_uppercase()),
+            durability: self.durability,
+            permission: None,
+            attributes: Some(attributes).filter(|attributes| !attributes.is_empty()),
+        };
+        let admin = Admin::at(&self.address.admin);
+        let answer = admin.put(&path("topics", &self.name), &body, !self.if_missing).await;
+        let answer = answer.map_err(|failure| exists(failure, &self.name))?;
+        let topic: Topic = answer.read()?;
+        printer.show(&topic, || created(&topic, answer.created()))
+    }
+}
+
+fn exists(failure: Failure, name: &str) -> Failure {
+    if failure.what.ends_with("exists already") {
+        return failure.hint(format!(
+            "see it with: stratamq topic describe {name}   (--if-missing is content with it)"
+        ));
+    }
+    failure
+}
+
+fn created(topic: &Topic, new: bool) -> String {
+    let Topic { name, kind, durability, .. } = topic;
+    let queues = count(topic.queues.into(), "queue");
+    let done = if new { "created topic" } else { "there is topic" };
+    // How a message of this kind is sent; timers and transactions need a program.
+    let flags = if kind == "FIFO" { " --message-group GROUP" } else { "" };
+    format!(
+        "{done} {name}: {queues}, {kind} messages, durability {durability}\n\
+         send to it with: stratamq message send {name} \"first message\"{flags}\n"
+    )
+}
+
+impl List {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let list: TopicList = Admin::at(&self.address.admin).get("/v1/topics").await?;
+        printer.show(&list, || listed(&list))
+    }
+}
+
+fn listed(list: &TopicList) -> String {
+    if list.topics.is_empty() {
+        return "there is no topic yet\nmake one with: stratamq topic create NAME\n".to_owned();
+    }
+    let row = |topic: &Topic| {
+        let queues = topic.queues.to_string();
+        vec![topic.name.clone(), topic.kind.clone(), queues, topic.durability.clone()]
+    };
+    let rows: Vec<Vec<String>> = list.topics.iter().map(row).collect();
+    table(&["TOPIC", "KIND", "QUEUES", "DURABILITY"], &rows)
+}
+
+impl Describe {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let detail = get(&self.address, &self.name).await?;
+        printer.show(&detail, || described(&detail))
+    }
+}
+
+async fn get(address: &AdminAddress, name: &str) -> Result<TopicDetail, Failure> {
+    Admin::at(&address.admin).get(&path("topics", name)).await.map_err(unknown)
+}
+
+/// The API's hint speaks of HTTP; this one of commands.
+fn unknown(failure: Failure) -> Failure {
+    if failure.what.starts_with("there is no topic") {
+        return failure.hint("stratamq topic list shows what there is");
+    }
+    failure
+}
+
+fn described(detail: &TopicDetail) -> String {
+    let topic = &detail.topic;
+    let mut pairs = vec![
+        ("topic", topic.name.clone()),
+        ("kind", topic.kind.clone()),
+        ("queues", topic.queues.to_string()),
+        ("durability", topic.durability.clone()),
+        ("permission", topic.permission.clone()),
+        ("created", time(topic.created_ms)),
+        ("messages", messages(detail).to_string()),
+    ];
+    for (key, value) in &topic.attributes {
+        pairs.push(("attribute", format!("{key}={value}")));
+    }
+    let rows: Vec<Vec<String>> = detail
+        .message_queues
+        .iter()
+        .map(|queue| {
+            let numbers = [u64::from(queue.id), queue.first_offset, queue.end_offset];
+            let numbers = numbers.iter().map(ToString::to_string);
+            std::iter::once(queue.broker.clone()).chain(numbers).collect()
+        })
+        .collect();
+    format!("{}\n{}", fields(&pairs), table(&["BROKER", "QUEUE", "FIRST", "END"], &rows))
+}
+
+fn messages(detail: &TopicDetail) -> u64 {
+    let held = detail.message_queues.iter();
+    held.map(|queue| queue.end_offset.saturating_sub(queue.first_offset)).sum()
+}
+
+impl Delete {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let name = &self.name;
+        let detail = get(&self.address, name).await?;
+        let held = messages(&detail);
+        if held > 0 && !self.yes {
+            return Err(Failure::usage(format!("topic {name} holds {}", count(held, "message")))
+                .hint(format!("delete it for good with: stratamq topic delete {name} --yes")));
+        }
+        Admin::at(&self.address.admin).delete(&path("topics", name)).await.map_err(unknown)?;
+        let done = serde_json::json!({ "deleted": name, "messages": held });
+        printer.show(&done, || format!("deleted topic {name} with {}\n", count(held, "message")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gateway::admin::api::MessageQueue;
+
+    fn topic() -> Topic {
+        Topic {
+            name: "orders".into(),
+            kind: "FIFO".into(),
+            queues: 2,
+            durability: "local".into(),
+            permission: "rw".into(),
+            attributes: BTreeMap::from([("retention".into(), "forever".into())]),
+            created_ms: 1_709_210_096_999,
+        }
+    }
+
+    #[test]
+    fn a_new_topic_comes_with_the_command_to_send_to_it() {
+        assert_eq!(
+            created(&topic(), true),
+            "created topic orders: 2 queues, FIFO messages, durability local\n\
+             send to it with: stratamq message send orders \"first message\" --message-group GROUP\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_says_how_to_fill_it() {
+        let list = TopicList { topics: Vec::new() };
+        assert!(listed(&list).contains("stratamq topic create"));
+        let list = TopicList { topics: vec![topic()] };
+        assert_eq!(
+            listed(&list),
+            "TOPIC   KIND  QUEUES  DURABILITY\norders  FIFO       2  local\n"
+        );
+    }
+
+    #[test]
+    fn a_description_counts_messages_and_lists_queues() {
+        let queue = |id, end_offset| MessageQueue {
+            broker: "strata-0001".into(),
+            id,
+            first_offset: 2,
+            end_offset,
+        };
+        let message_queues = vec![queue(0, 12), queue(1, 2)];
+        let text = described(&TopicDetail { topic: topic(), message_queues });
+        assert!(text.contains("messages    10\n"), "{text}");
+        assert!(text.contains("attribute   retention=forever\n"), "{text}");
+        assert!(text.contains("strata-0001      0      2   12\n"), "{text}");
+    }
+
+    #[test]
+    fn attributes_are_key_and_value() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(key_value("a").is_err());
+        assert!(key_value("=a").is_err());
+    }
+}
