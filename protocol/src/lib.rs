@@ -4,4 +4,5 @@
 
 pub mod grpc;
 pub mod names;
+pub mod remoting;
 pub mod stored;
