@@ -29,6 +29,8 @@ pub enum Kind {
     LitePushConsumer,
     /// A simple consumer of lite topics.
     LiteSimpleConsumer,
+    /// It did not say, or in a word that is not known here.
+    Unknown,
 }
 
 /// One thing that a client does. A gRPC client does one, a Remoting client any number.

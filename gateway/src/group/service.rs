@@ -9,7 +9,6 @@ use protocol::names::{GroupName, TopicName};
 use std::sync::Arc;
 use storage::env::Env;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Commands on their way to one client. A client that does not read its stream is not waited for.
 pub const CLIENT_OUTBOX_COMMANDS_MAX: usize = 16;
@@ -34,14 +33,13 @@ pub struct Clients {
 struct Inner {
     env: Env,
     registry: Mutex<Registry<Option<mpsc::Sender<TelemetryCommand>>>>,
-    drain: CancellationToken,
 }
 
 impl Clients {
     /// No client yet.
     pub fn new(env: Env) -> Clients {
         let registry = Mutex::new(Registry::new(CLIENTS_MAX));
-        Clients { inner: Arc::new(Inner { env, registry, drain: CancellationToken::new() }) }
+        Clients { inner: Arc::new(Inner { env, registry }) }
     }
 
     /// Takes in what a client says about itself, in place of what it said before. A stream that was attached stays.
@@ -125,19 +123,5 @@ impl Clients {
             mpsc::error::TrySendError::Full(_) => NotReached::Full,
             mpsc::error::TrySendError::Closed(_) => NotReached::NoStream,
         })
-    }
-
-    /// Ends every Telemetry stream, now and from now on: they would outlive any drain otherwise. Clients keep their
-    /// registration and open the next stream elsewhere.
-    pub fn drain(&self) {
-        self.inner.drain.cancel();
-        for outbox in self.inner.registry.lock().extras() {
-            *outbox = None;
-        }
-    }
-
-    /// Cancelled by [`Clients::drain`].
-    pub fn draining(&self) -> CancellationToken {
-        self.inner.drain.clone()
     }
 }

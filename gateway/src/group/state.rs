@@ -155,11 +155,6 @@ impl<X: Default> Registry<X> {
             .collect()
     }
 
-    /// Everything that the service keeps with clients, dead or alive.
-    pub(super) fn extras(&mut self) -> impl Iterator<Item = &mut X> {
-        self.clients.values_mut().map(|client| &mut client.extra)
-    }
-
     fn living<'a>(
         &'a self,
         now: Duration,
