@@ -5,4 +5,5 @@ pub mod consume;
 pub mod group;
 pub mod listen;
 pub mod observe;
+pub mod produce;
 pub mod settings;
