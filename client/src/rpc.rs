@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::{ConnectError, Request, Response, Status};
+use tonic::{ConnectError, Request, Response, Status, TimeoutExpired};
 
 /// The generation of official clients whose behaviour this one has. Servers compare it, as text, to tell what a client
 /// understands, so it is not this crate's version.
@@ -82,8 +82,8 @@ impl Call<'_> {
         if let Some(reason) = never_connected(status) {
             return Error::Unreachable { endpoint: self.endpoint.clone(), reason };
         }
-        // The transport itself gives up at the deadline with `Cancelled`, a server with `DeadlineExceeded`.
-        if matches!(status.code(), tonic::Code::Cancelled | tonic::Code::DeadlineExceeded) {
+        let deadline = status.code() == tonic::Code::DeadlineExceeded;
+        if deadline || cause::<TimeoutExpired>(status).is_some() {
             return self.timed_out();
         }
         Error::Broken {
@@ -102,10 +102,15 @@ impl Call<'_> {
 
 /// The reason, if the call failed because there was no connection to send it over.
 fn never_connected(status: &Status) -> Option<String> {
+    cause::<ConnectError>(status).map(|ConnectError(reason)| reason.to_string())
+}
+
+/// The first error of type `E` among the causes.
+fn cause<E: StdError + 'static>(status: &Status) -> Option<&E> {
     let mut cause = status.source();
     while let Some(error) = cause {
-        if let Some(ConnectError(reason)) = error.downcast_ref::<ConnectError>() {
-            return Some(reason.to_string());
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
         }
         cause = error.source();
     }

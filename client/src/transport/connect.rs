@@ -22,9 +22,9 @@ pub(crate) type Stub = MessagingServiceClient<Channel>;
 /// A connection that is not there after this long will not come; shorter than a request's patience, so that the caller
 /// learns that nothing was sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A server that does not answer a ping for this long is gone; found while requests wait for it.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// As the official Java client: a gRPC server in Java cuts off who pings more often than every five minutes.
+const PING_INTERVAL: Duration = Duration::from_secs(300);
+const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// Enough for a batch of 32 messages of 4 MiB and their envelopes; the official clients set more.
 const ANSWER_BYTES_MAX: usize = 160 << 20;
 /// Flow-control windows: a stream may have a full-sized message in flight, a connection several.
