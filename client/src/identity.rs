@@ -1,6 +1,7 @@
 //! Names that a client gives: its own, and those of its messages.
 
 use crate::door;
+use protocol::stored::GrpcId;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -24,21 +25,27 @@ pub(crate) fn hostname() -> &'static str {
     &NAME
 }
 
-/// A message id of the 5.x form (spec C.5): 34 upper-case hex digits, `01`, six bytes that stand for the machine, the
-/// low two of the process id, seconds since 2021-01-01T00:00Z, a sequence number.
+/// A new message id of the 5.x form (spec C.5).
 ///
-/// The machine's bytes are random, once per process, with the bit set that no real network card has: a process that
-/// comes back under the same id within one second still cannot repeat a name.
+/// The bytes that stand for the machine are random, once per process, with the bit set that no real network card has: a
+/// process that comes back under the same id within one second still cannot repeat a name.
 pub(crate) fn message_id() -> String {
-    /// 2021-01-01T00:00Z.
-    const EPOCH_SECONDS: u64 = 1_609_459_200;
-    static MACHINE: LazyLock<u64> =
-        LazyLock::new(|| (door::random_u64() | 0x0100_0000_0000) & 0xFFFF_FFFF_FFFF);
+    static MACHINE: LazyLock<[u8; 6]> = LazyLock::new(|| {
+        let [_, _, first, rest @ ..] = door::random_u64().to_be_bytes();
+        let [b, c, d, e, f] = rest;
+        [first | 1, b, c, d, e, f]
+    });
     static SEQUENCE: AtomicU32 = AtomicU32::new(0);
-    let seconds = door::unix_seconds().saturating_sub(EPOCH_SECONDS) & 0xFFFF_FFFF;
-    let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let pid = std::process::id() & 0xFFFF;
-    format!("01{:012X}{pid:04X}{seconds:08X}{sequence:08X}", *MACHINE)
+    let [_, _, process @ ..] = std::process::id().to_be_bytes();
+    let seconds = door::unix_seconds().saturating_sub(GrpcId::EPOCH_SECONDS);
+    GrpcId {
+        mac: *MACHINE,
+        process: u16::from_be_bytes(process),
+        // Wraps in 2157, as everybody's will.
+        seconds: u32::try_from(seconds & u64::from(u32::MAX)).unwrap_or_default(),
+        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+    }
+    .to_string()
 }
 
 #[cfg(test)]
@@ -51,9 +58,8 @@ mod tests {
         let ids: HashSet<String> = (0..1000).map(|_| message_id()).collect();
         assert_eq!(ids.len(), 1000);
         for id in ids {
-            assert_eq!(id.len(), 34);
-            assert!(id.starts_with("01"));
-            assert!(id.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)));
+            let process = GrpcId::parse(&id).map(|id| u32::from(id.process));
+            assert_eq!(process, Some(std::process::id() & 0xFFFF), "{id}");
         }
     }
 

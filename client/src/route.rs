@@ -2,8 +2,8 @@
 
 use crate::config::Endpoint;
 use protocol::grpc::v2 as pb;
-use siphasher::sip::SipHasher24;
-use std::hash::Hasher;
+use protocol::stored::ordered_queue;
+use std::num::NonZeroUsize;
 
 /// The `broker.id` of the replica that takes requests.
 const MASTER: i32 = 0;
@@ -56,12 +56,8 @@ impl Route {
 
     /// The queue of a message group: the one that the server and the official Java and Go clients choose (spec B.6).
     pub(crate) fn for_group(&self, message_group: &str) -> Option<&Queue> {
-        let mut hasher = SipHasher24::new_with_keys(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
-        hasher.write(message_group.as_bytes());
-        // As Java's signed numbers: the hash is an i64, the remainder not negative.
-        let hash = hasher.finish().cast_signed();
-        let count = i64::try_from(self.writable.len()).ok().filter(|count| *count > 0)?;
-        self.writable.get(usize::try_from(hash.rem_euclid(count)).ok()?)
+        let count = NonZeroUsize::new(self.writable.len())?;
+        self.writable.get(ordered_queue(message_group, count))
     }
 
     /// The queue for the `n`th receive; `None` if nothing can be read.
