@@ -3,6 +3,8 @@
 //! A tag filter is decided twice: by hash where the queue's index is scanned, so that no unwanted message is read, and
 //! by text once a message is decoded, because two tags may hash alike (`"Aa"` and `"BB"`).
 
+use protocol::stored::tag_hash;
+
 /// The language of a filter expression (`FilterType` in definition.proto, `ExpressionType` in Remoting).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterLanguage {
@@ -83,14 +85,6 @@ fn parse_tags(expression: &str) -> Result<Filter, FilterRefused> {
     tags.sort();
     tags.dedup();
     Ok(Filter::Tags(TagSet(tags)))
-}
-
-/// The hash of a tag in a queue's index: Java's `String.hashCode`, sign-extended, as ConsumeQueue entries hold it.
-pub fn tag_hash(tag: &str) -> u64 {
-    let hash = tag
-        .encode_utf16()
-        .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    i64::from(hash).cast_unsigned()
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ impl State {
         Ok(Op { group, queue: claim.queue, step: Step::Change(change) })
     }
 
-    /// Gives a delivery up. The caller writes the message's copy behind the operation, in the same frame.
+    /// Gives a delivery up, and says which attempt it was. The caller writes the message's copy behind the operation, in
+    /// the same frame.
     ///
     /// # Errors
     /// [`ClaimRefused`].
@@ -80,10 +81,10 @@ impl State {
         now: Timestamp,
         group: GroupUid,
         claim: &Claim,
-    ) -> Result<Op, ClaimRefused> {
+    ) -> Result<(Op, u32), ClaimRefused> {
         let attempt = self.held(now, group, claim)?.attempt;
         let step = Step::DeadLetter { offset: claim.offset, attempt };
-        Ok(Op { group, queue: claim.queue, step })
+        Ok((Op { group, queue: claim.queue, step }, attempt))
     }
 
     /// Takes back deliveries that never reached their consumer: visible at that time, and not counted as attempts. What

@@ -52,7 +52,7 @@ pub enum Start {
     Auto,
     /// At the first message.
     Earliest,
-    /// At the last message.
+    /// At the end: only what comes from now on.
     Latest,
 }
 
@@ -182,12 +182,11 @@ fn find(index: &dyn QueueIndex, offset: QueueOffset) -> Option<Candidate> {
 }
 
 fn first_position(start: Start, index: &dyn QueueIndex) -> QueueOffset {
-    let last = QueueOffset(index.end().0.saturating_sub(1)).max(index.first());
     match start {
         Start::Earliest => index.first(),
-        Start::Latest => last,
+        Start::Latest => index.end(),
         Start::Auto if index.bytes_behind_first() < FIRST_POSITION_BYTES_MAX => index.first(),
-        Start::Auto => last,
+        Start::Auto => QueueOffset(index.end().0.saturating_sub(1)).max(index.first()),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::renew::{Outside, RENEW_INVISIBLE};
 use super::*;
-use crate::consume::filter::{Filter, FilterLanguage, tag_hash};
+use crate::consume::filter::{Filter, FilterLanguage};
 use crate::consume::handle::Claim;
 use crate::consume::ops::{ChangeMode, Lease, Spans};
+use protocol::stored::tag_hash;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use storage::format::QueueOffset;
@@ -222,7 +223,8 @@ fn an_exhausted_message_is_given_up_and_not_handed_out() {
 fn a_consumer_may_give_a_delivery_up_while_it_holds_it() {
     let (mut world, queue) = (World::default(), queue(1));
     let got = world.receive(&queue, 1);
-    let op = world.state.dead_letter(world.now, GROUP, &got[0].2).unwrap();
+    let (op, attempt) = world.state.dead_letter(world.now, GROUP, &got[0].2).unwrap();
+    assert_eq!(attempt, 1);
     assert_eq!(op.step, Step::DeadLetter { offset: QueueOffset(0), attempt: 1 });
     world.write(vec![op]);
     let again = world.state.dead_letter(world.now, GROUP, &got[0].2);
@@ -285,7 +287,12 @@ fn a_new_group_starts_at_the_first_message_of_a_young_queue_else_at_the_last() {
     assert_eq!(first(Start::Auto, FIRST_POSITION_BYTES_MAX - 1), 2);
     assert_eq!(first(Start::Auto, FIRST_POSITION_BYTES_MAX), 9);
     assert_eq!(first(Start::Earliest, u64::MAX), 2);
-    assert_eq!(first(Start::Latest, 0), 9);
+    let queue = queue(10);
+    let filter = Filter::All;
+    let ask = Ask { start: Start::Latest, ..ask(&filter, 1, Timestamp(1)) };
+    let mut world = World::default();
+    assert!(world.receive_as(&queue, &ask).0.picks.is_empty());
+    assert_eq!(world.state.progress(ID).unwrap().next, QueueOffset(10));
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Run {
     fn give_up(&mut self, claim: &Claim) {
         let op = self.world.state.dead_letter(self.world.now, GROUP, claim);
         assert_eq!(op.is_ok(), self.model.holds(self.world.now, claim));
-        if let Ok(op) = op {
+        if let Ok((op, _)) = op {
             self.world.write(vec![op]);
             self.model.fates.insert(claim.offset.0, Fate::Done);
         }
