@@ -1,0 +1,200 @@
+//! `stratamq serve`: a gateway with embedded metadata and journal, until SIGTERM.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use gateway::listen::TlsFiles;
+use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings};
+use gateway::{Addresses, Gateway};
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use storage::env::Env;
+
+/// The whole stop, from signal to exit.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Start a broker: everything in one process, its data in one folder.
+///
+/// Clients connect to gRPC port 8081 (TLS or plaintext), mqadmin to the name server on 9876.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  stratamq serve                                   on 127.0.0.1, data in ./stratamq-data
+  stratamq serve --listen 0.0.0.0 --advertise-remoting mq.example.org
+  stratamq serve --journal-capacity 8GiB --data /var/lib/stratamq")]
+pub struct Serve {
+    /// Folder of journal, metadata and certificate; made when missing
+    #[arg(long, env = "STRATAMQ_DATA", default_value = "stratamq-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Address to listen on, for all ports
+    #[arg(long, env = "STRATAMQ_LISTEN", default_value = "127.0.0.1", value_name = "IP")]
+    listen: IpAddr,
+    /// Port of gRPC clients; 0 takes any free one, here and below
+    #[arg(long, default_value_t = 8081, value_name = "PORT")]
+    grpc_port: u16,
+    /// Port of the name server (Remoting)
+    #[arg(long, default_value_t = 9876, value_name = "PORT")]
+    nameserver_port: u16,
+    /// Port of the broker (Remoting)
+    #[arg(long, default_value_t = 10911, value_name = "PORT")]
+    broker_port: u16,
+    /// Port of health and administration (HTTP)
+    #[arg(long, default_value_t = 8082, value_name = "PORT")]
+    http_port: u16,
+    /// What routes name to gRPC clients; else the address that the client used
+    #[arg(long, value_name = "HOST[:PORT]")]
+    advertise_grpc: Option<HostPort>,
+    /// What routes name to Remoting clients; else the address that the client reached
+    #[arg(long, value_name = "HOST[:PORT]")]
+    advertise_remoting: Option<HostPort>,
+    /// Certificate chain, PEM; without it a self-signed one is made
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, requires = "tls_certificate", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Journal size, such as 512MiB or 8GiB; when it is full, sends are refused
+    #[arg(long, default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
+    journal_capacity: u64,
+    /// Whether a consumer group comes to be when a client first names it
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    auto_create_groups: bool,
+    /// Cluster name, as mqadmin -c takes it
+    #[arg(long, default_value = "DefaultCluster", value_name = "NAME")]
+    cluster: String,
+    /// Log lines as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl Serve {
+    fn settings(self) -> Settings {
+        let address = |port| SocketAddr::new(self.listen, port);
+        Settings {
+            cluster: self.cluster,
+            listen: Listen {
+                grpc: address(self.grpc_port),
+                nameserver: address(self.nameserver_port),
+                broker: address(self.broker_port),
+                http: address(self.http_port),
+            },
+            advertise: Advertise { grpc: self.advertise_grpc, remoting: self.advertise_remoting },
+            tls: self
+                .tls_certificate
+                .zip(self.tls_key)
+                .map(|(certificate, key)| TlsFiles { certificate, key }),
+            journal: JournalSettings::of_capacity(self.journal_capacity),
+            auto_create_groups: self.auto_create_groups,
+            ..Settings::embedded(self.data)
+        }
+    }
+}
+
+/// Runs the broker until SIGTERM or Ctrl-C; a clean stop is drained and synced.
+pub fn run(serve: Serve) -> anyhow::Result<()> {
+    start_log(serve.log_json);
+    let settings = serve.settings();
+    if let Err(fault) = settings.check() {
+        bail!(fault);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("stratamq")
+        .build()
+        .context("cannot start the runtime")?;
+    let clean = runtime.block_on(serve_until_told(settings))?;
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    if !clean {
+        bail!("the stop took longer than {} s; some work was cut off", STOP_TIME_MAX.as_secs());
+    }
+    Ok(())
+}
+
+async fn serve_until_told(settings: Settings) -> anyhow::Result<bool> {
+    let data = settings.data.clone();
+    let gateway = Gateway::start(settings, Env::system()).await?;
+    announce(gateway.addresses(), &data)?;
+    told_to_stop().await?;
+    tracing::info!("stopping");
+    Ok(tokio::time::timeout(STOP_TIME_MAX, gateway.stop()).await.is_ok())
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Says where the broker is and what to type next.
+fn announce(addresses: &Addresses, data: &Path) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let Addresses { grpc, nameserver, broker, http } = addresses;
+    // Where the ports are the standard ones, the commands need no address.
+    let (grpc_flag, admin_flag) = (
+        if grpc.port() == 8081 { String::new() } else { format!(" --endpoint {grpc}") },
+        if http.port() == 8082 { String::new() } else { format!(" --admin {http}") },
+    );
+    writeln!(
+        out,
+        "StrataMQ is up, data in {}
+
+  gRPC clients   {grpc}  (TLS and plaintext)
+  name server    {nameserver}
+  broker         {broker}
+  HTTP           http://{http}/healthz
+
+Try, in another terminal:
+
+  stratamq topic create hello{admin_flag}
+  stratamq message send hello \"first message\"{grpc_flag}
+  stratamq message receive hello --group readers{grpc_flag}
+",
+        data.display()
+    )?;
+    out.flush()?;
+    Ok(())
+}
+
+fn start_log(json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter =
+        EnvFilter::try_from_env("STRATAMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { log.json().init() } else { log.init() }
+}
+
+/// `512MiB`, `8GiB`, `1073741824`.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
+        other => return Err(format!("unknown unit {other:?}; use KiB, MiB, GiB or TiB")),
+    };
+    let number: u64 =
+        digits.trim().parse().map_err(|_| format!("{text:?} is no size; try 512MiB or 8GiB"))?;
+    number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_unit() {
+        assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_bytes("8G"), Ok(8 << 30));
+        assert_eq!(parse_bytes("100"), Ok(100));
+        for text in ["", "GiB", "1.5GiB", "8GB", "-1", "99999999TiB"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+}
