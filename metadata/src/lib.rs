@@ -2,5 +2,10 @@
 //!
 //! The truth lives in a [`store`]; [`model`] says what its keys and values mean. Message offsets, acks and timers never
 //! come here: they are records of a placement group's log.
+mod catalog;
 pub mod model;
+pub mod nameserver;
 pub mod store;
+
+pub use catalog::{Catalog, CatalogError, ClusterSpec, OpenOutcome, Registration, TopicChange};
+pub use store::{Advice, Applied, Error, MetadataStore, Revision};

@@ -23,9 +23,10 @@ pub use cluster::{Cluster, PGS_MAX};
 pub use codec::{Record, RecordError};
 pub use gateway::{GatewayId, GatewayRecord, Incarnation};
 pub use group::{ConsumeFrom, Group, GroupSpec, MAX_ATTEMPTS_DEFAULT, Order};
-pub use pg::{Member, Owner, PgRecord, StoreId, broker_name, parse_broker_name};
+pub use pg::{Member, Owner, PgRecord, broker_name, parse_broker_name};
 pub use retry::RetryPolicy;
 pub use spread::{Share, TOPIC_PGS_MAX};
+pub use storage::StoreId;
 pub use topic::{
     Durability, NEVER_OPENED, Permission, QUEUES_DEFAULT, QUEUES_MAX, Topic, TopicKind, TopicQueue,
     TopicSpec,

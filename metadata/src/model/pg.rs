@@ -6,18 +6,8 @@
 use super::codec::{Record, RecordError, opened, sealed};
 use super::{GatewayId, Incarnation};
 use bytes::Bytes;
-use std::fmt;
+use storage::StoreId;
 use storage::format::{Epoch, Lsn, PgId};
-
-/// A journal's identity, made with its disk: a wiped or replaced disk is another store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreId(pub u128);
-
-impl fmt::Display for StoreId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// A process that owns a placement group in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -248,4 +248,8 @@ pub trait MetadataStore: Send + Sync + 'static {
 
     /// The changes of keys that begin with `prefix`, from revision `from` on, which may lie ahead.
     fn watch(&self, prefix: &str, from: Revision) -> Box<dyn Watch>;
+
+    /// Answers what was asked before, then lets go of the store: when this returns, another process may open it.
+    /// Idempotent.
+    fn close(&self) -> Future<'_, ()>;
 }

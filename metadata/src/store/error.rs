@@ -1,7 +1,7 @@
 //! What can go wrong with a metadata store, and what to do then.
 
 use super::{LeaseId, OPS_MAX, REQUEST_BYTES_MAX};
-use crate::model::RecordError;
+use crate::model::{PGS_MAX, RecordError};
 use std::time::Duration;
 
 /// A failed request. [`Error::applied`] says whether it may have happened, [`Error::advice`] what to do.
@@ -75,6 +75,9 @@ pub enum Error {
         /// Name and number of placement groups, as asked.
         asked: String,
     },
+    /// A cluster cannot have so many placement groups, or none.
+    #[error("a cluster has 1 to {PGS_MAX} placement groups, {0} were asked for")]
+    PlacementGroups(u32),
     /// Every uid has been given out.
     #[error("no uids are left")]
     UidsExhausted,
@@ -121,6 +124,7 @@ impl Error {
             | Error::Locked(_)
             | Error::Record { .. }
             | Error::OtherCluster { .. }
+            | Error::PlacementGroups(_)
             | Error::UidsExhausted => Applied::No,
         }
     }
@@ -135,7 +139,8 @@ impl Error {
             | Error::TooLarge { .. }
             | Error::BadKey(_)
             | Error::Locked(_)
-            | Error::OtherCluster { .. } => Advice::Fix,
+            | Error::OtherCluster { .. }
+            | Error::PlacementGroups(_) => Advice::Fix,
             Error::Closed { .. }
             | Error::Broken { .. }
             | Error::Record { .. }

@@ -38,7 +38,7 @@ impl RedbConfig {
     }
 }
 
-/// The embedded metadata store. Cheap to clone. It ends with its last handle and watch, or by [`RedbStore::close`].
+/// The embedded metadata store. Cheap to clone. It ends with its last handle and watch, or when it is closed.
 #[derive(Clone)]
 pub struct RedbStore {
     orders: SyncSender<Order>,
@@ -70,11 +70,19 @@ struct Failure {
 }
 
 impl RedbStore {
-    /// Opens or makes the store and starts its thread. Blocks on the disk.
+    /// Opens or makes the store in the file `path`, whose folder exists, and starts its thread. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Locked`] when it is open already, [`Error::Broken`] when the file cannot be read or made.
-    pub fn open(config: RedbConfig, env: Env) -> Result<RedbStore, Error> {
+    pub fn open(path: &Path, env: Env) -> Result<RedbStore, Error> {
+        RedbStore::open_with(RedbConfig::at(path), env)
+    }
+
+    /// [`RedbStore::open`] with other bounds of history.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`].
+    pub fn open_with(config: RedbConfig, env: Env) -> Result<RedbStore, Error> {
         let not_opened = |cause: redb::Error| Failure::new(Applied::No, cause).to_error();
         let database = Database::create(&config.path).map_err(|error| {
             if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
@@ -93,8 +101,7 @@ impl RedbStore {
         Ok(RedbStore { orders, revision })
     }
 
-    /// Answers what was asked before, then closes the file: when this returns it can be opened again. Idempotent.
-    pub async fn close(&self) {
+    async fn finish(&self) {
         let (closed, done) = oneshot::channel();
         let mut order = Order::Close(closed);
         // A full queue is short: the thread takes hundreds at a time.
@@ -152,6 +159,10 @@ impl MetadataStore for RedbStore {
 
     fn watch(&self, prefix: &str, from: Revision) -> Box<dyn Watch> {
         Box::new(RedbWatch::new(self.clone(), self.revision.clone(), prefix, from))
+    }
+
+    fn close(&self) -> Future<'_, ()> {
+        Box::pin(self.finish())
     }
 }
 

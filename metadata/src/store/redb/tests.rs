@@ -28,7 +28,7 @@ impl Embedded {
 
 fn open(folder: &TempDir, clock: Arc<ManualClock>) -> Result<RedbStore, Error> {
     let config = RedbConfig { history: HISTORY, ..RedbConfig::at(folder.path().join("m.redb")) };
-    RedbStore::open(config, Env::with_clock(clock))
+    RedbStore::open_with(config, Env::with_clock(clock))
 }
 
 impl Harness for Embedded {
@@ -118,7 +118,7 @@ async fn history_is_bounded_in_bytes_too() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(Timestamp(0)));
     let config = RedbConfig { history_bytes: 100, ..RedbConfig::at(folder.path().join("m.redb")) };
-    let store = RedbStore::open(config, Env::with_clock(clock)).unwrap();
+    let store = RedbStore::open_with(config, Env::with_clock(clock)).unwrap();
     for _ in 0..20 {
         put(&store, "key", "twenty bytes of text").await;
     }

@@ -1,0 +1,59 @@
+//! Why a change of the catalog is refused.
+
+use crate::model::{AttributeRefused, QUEUES_MAX};
+use crate::store::Error;
+use protocol::names::{GroupName, TopicName};
+
+/// Why a change was not made. Its text is for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// There is such a topic already.
+    #[error("topic {0} exists already")]
+    TopicExists(TopicName),
+    /// There is no such topic.
+    #[error("topic {0} does not exist")]
+    TopicNotFound(TopicName),
+    /// There is no such group.
+    #[error("group {0} does not exist")]
+    GroupNotFound(GroupName),
+    /// The name is kept for the system.
+    #[error("topic {0} is a system topic")]
+    SystemTopic(TopicName),
+    /// The topic comes and goes with its group.
+    #[error("topic {0} belongs to its group and is not made, changed or deleted by itself")]
+    ImpliedTopic(TopicName),
+    /// The name is kept for the system.
+    #[error("group {0} is a system group")]
+    SystemGroup(GroupName),
+    /// None, or too many.
+    #[error("a topic has 1 to {QUEUES_MAX} queues, {0} were asked for")]
+    Queues(u32),
+    /// A queue is never taken away: messages may be in it.
+    #[error("topic {name} has {queues} queues and cannot shrink to {asked}")]
+    Shrink {
+        /// The topic.
+        name: TopicName,
+        /// What it has.
+        queues: u32,
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The level needs an object store, and there is none yet.
+    #[error("durability object is not supported yet: there is no tiering to an object store")]
+    NoObjectStore,
+    /// An attribute.
+    #[error(transparent)]
+    Attribute(#[from] AttributeRefused),
+    /// A ladder without rungs, a multiplier of 0, or the like.
+    #[error("the retry policy of group {0} is not valid")]
+    RetryPolicy(GroupName),
+    /// A message must be delivered at least once.
+    #[error("group {0} must allow at least one delivery attempt")]
+    MaxAttempts(GroupName),
+    /// Others changed the same record over and over. Nothing was changed; try again.
+    #[error("{0} is being changed by too many at once")]
+    Contended(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] Error),
+}

@@ -1,0 +1,74 @@
+//! Changing groups.
+
+use super::swap::Wish;
+use super::{Catalog, CatalogError};
+use crate::model::{Group, GroupSpec, key};
+use protocol::names::GroupName;
+use std::sync::Arc;
+
+impl Catalog {
+    /// Makes a group, or makes the one that is there as `spec` says.
+    ///
+    /// # Errors
+    /// A name that cannot be a group's; a retry policy or a number of attempts that cannot be.
+    pub async fn put_group(&self, spec: GroupSpec) -> Result<Arc<Group>, CatalogError> {
+        check(&spec)?;
+        self.make_group(&spec, |group| {
+            let changed = group.changed(spec.clone());
+            if changed == *group { Wish::Keep } else { Wish::Put(changed) }
+        })
+        .await
+    }
+
+    /// The group of this name, made with defaults if there is none. Costs nothing where the catalog shows it.
+    ///
+    /// # Errors
+    /// As [`Catalog::put_group`].
+    pub async fn ensure_group(&self, name: &GroupName) -> Result<Arc<Group>, CatalogError> {
+        if let Some(group) = self.group(name.as_str()) {
+            return Ok(group);
+        }
+        let spec = GroupSpec::new(name.clone());
+        check(&spec)?;
+        self.make_group(&spec, |_| Wish::Keep).await
+    }
+
+    /// Deletes a group, its offsets and its dead letters with it.
+    ///
+    /// # Errors
+    /// [`CatalogError::GroupNotFound`].
+    pub async fn delete_group(&self, name: &GroupName) -> Result<(), CatalogError> {
+        let deleted = self.swap(key::group(name), |found: Option<&Group>| match found {
+            Some(_) => Ok(Wish::Delete),
+            None => Err(CatalogError::GroupNotFound(name.clone())),
+        });
+        deleted.await.map(drop)
+    }
+
+    async fn make_group(
+        &self,
+        spec: &GroupSpec,
+        there: impl Fn(&Group) -> Wish<Group>,
+    ) -> Result<Arc<Group>, CatalogError> {
+        let uid = self.take_uids(1).await?;
+        let new = Group::create(spec.clone(), uid, self.inner.env.now());
+        let group = self.swap(key::group(&spec.name), |found| {
+            Ok(found.map_or_else(|| Wish::Put(new.clone()), &there))
+        });
+        group.await?.map(Arc::new).ok_or_else(|| CatalogError::GroupNotFound(spec.name.clone()))
+    }
+}
+
+fn check(spec: &GroupSpec) -> Result<(), CatalogError> {
+    let name = || spec.name.clone();
+    if spec.name.is_system() {
+        return Err(CatalogError::SystemGroup(name()));
+    }
+    if !spec.retry.is_valid() {
+        return Err(CatalogError::RetryPolicy(name()));
+    }
+    if spec.max_attempts == 0 {
+        return Err(CatalogError::MaxAttempts(name()));
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Changing topics.
+
+use super::swap::Wish;
+use super::{Catalog, CatalogError};
+use crate::model::{AttributeChange, Durability, Permission, QUEUES_MAX, Topic, TopicSpec, key};
+use protocol::names::TopicName;
+use std::sync::Arc;
+
+/// What is to be different in a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicChange {
+    /// Queues in all; not fewer than there are.
+    pub queues: Option<u32>,
+    /// What clients may do.
+    pub permission: Option<Permission>,
+    /// Attributes, `message.type` and `durability` among them.
+    pub attributes: Vec<AttributeChange>,
+}
+
+impl Catalog {
+    /// Makes a topic.
+    ///
+    /// # Errors
+    /// [`CatalogError::TopicExists`], and what [`Catalog::put_topic`] refuses.
+    pub async fn create_topic(&self, spec: TopicSpec) -> Result<Arc<Topic>, CatalogError> {
+        self.make_topic(spec, |topic, _| Err(CatalogError::TopicExists(topic.name.clone()))).await
+    }
+
+    /// Makes a topic, or makes the one that is there as `spec` says: queues are only added, a durability left open stays.
+    /// Asking twice for the same changes nothing the second time.
+    ///
+    /// # Errors
+    /// A name that cannot be a topic's, a number of queues that cannot be, [`CatalogError::Shrink`], or a durability
+    /// that there is no store for.
+    pub async fn put_topic(&self, spec: TopicSpec) -> Result<Arc<Topic>, CatalogError> {
+        self.make_topic(spec, |topic, spec| changed(topic, spec.clone())).await
+    }
+
+    /// Changes a topic.
+    ///
+    /// # Errors
+    /// [`CatalogError::TopicNotFound`], [`CatalogError::Attribute`], and what [`Catalog::put_topic`] refuses.
+    pub async fn update_topic(
+        &self,
+        name: &TopicName,
+        change: TopicChange,
+    ) -> Result<Arc<Topic>, CatalogError> {
+        self.check_name(name)?;
+        let topic = self.swap(key::topic(name), |found: Option<&Topic>| {
+            let topic = found.ok_or_else(|| CatalogError::TopicNotFound(name.clone()))?;
+            let mut spec = topic.spec();
+            spec.queues = change.queues.unwrap_or(spec.queues);
+            spec.permission = change.permission.unwrap_or(spec.permission);
+            change.attributes.iter().try_for_each(|change| spec.change(change))?;
+            check(&spec)?;
+            changed(topic, spec)
+        });
+        topic.await?.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(name.clone()))
+    }
+
+    /// Deletes a topic. What only it held is freed by the logs' owners.
+    ///
+    /// # Errors
+    /// [`CatalogError::TopicNotFound`], [`CatalogError::ImpliedTopic`].
+    pub async fn delete_topic(&self, name: &TopicName) -> Result<(), CatalogError> {
+        self.check_name(name)?;
+        let deleted = self.swap(key::topic(name), |found: Option<&Topic>| match found {
+            Some(_) => Ok(Wish::Delete),
+            None => Err(CatalogError::TopicNotFound(name.clone())),
+        });
+        deleted.await.map(drop)
+    }
+
+    async fn make_topic(
+        &self,
+        spec: TopicSpec,
+        there: impl Fn(&Topic, &TopicSpec) -> Result<Wish<Topic>, CatalogError>,
+    ) -> Result<Arc<Topic>, CatalogError> {
+        self.check_name(&spec.name)?;
+        check(&spec)?;
+        let uids = self.take_uids(u64::from(QUEUES_MAX)).await?;
+        let new = Topic::create(spec.clone(), &self.cluster(), uids, self.inner.env.now());
+        let topic = self.swap(key::topic(&spec.name), |found| match found {
+            Some(topic) => there(topic, &spec),
+            None => Ok(Wish::Put(new.clone())),
+        });
+        topic.await?.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(spec.name.clone()))
+    }
+
+    fn check_name(&self, name: &TopicName) -> Result<(), CatalogError> {
+        if name.as_retry().is_some() || name.as_dead_letter().is_some() {
+            return Err(CatalogError::ImpliedTopic(name.clone()));
+        }
+        if name.is_system(&self.cluster().name) {
+            return Err(CatalogError::SystemTopic(name.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn check(spec: &TopicSpec) -> Result<(), CatalogError> {
+    if !(1..=QUEUES_MAX).contains(&spec.queues) {
+        return Err(CatalogError::Queues(spec.queues));
+    }
+    if spec.durability == Some(Durability::Object) {
+        return Err(CatalogError::NoObjectStore);
+    }
+    Ok(())
+}
+
+fn changed(topic: &Topic, spec: TopicSpec) -> Result<Wish<Topic>, CatalogError> {
+    let queues = topic.spec().queues;
+    if spec.queues < queues {
+        let (name, asked) = (topic.name.clone(), spec.queues);
+        return Err(CatalogError::Shrink { name, queues, asked });
+    }
+    let changed = topic.changed(spec);
+    Ok(if changed == *topic { Wish::Keep } else { Wish::Put(changed) })
+}
