@@ -19,10 +19,12 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-impl FromStr for Endpoint {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Endpoint, Error> {
+impl Endpoint {
+    /// Reads `host:port`, `[v6]:port`, or either without the port.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn parse(text: &str, default_port: u16) -> Result<Endpoint, Error> {
         let malformed = || Error::Invalid { what: format!("`{text}` is not HOST:PORT") };
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -34,13 +36,21 @@ impl FromStr for Endpoint {
         };
         let port = match port {
             Some(digits) => digits.parse().map_err(|_| malformed())?,
-            None => DEFAULT_PORT,
+            None => default_port,
         };
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
         if host.is_empty() || port == 0 || !host.chars().all(legal) {
             return Err(malformed());
         }
         Ok(Endpoint { host: host.to_owned(), port })
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Endpoint, Error> {
+        Endpoint::parse(text, DEFAULT_PORT)
     }
 }
 

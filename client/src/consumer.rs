@@ -141,8 +141,7 @@ impl SimpleConsumer {
     /// Connects, and waits until the servers of the topics have confirmed this consumer.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when nobody answers; [`Error::Refused`] with `TOPIC_NOT_FOUND`; [`Error::Broken`] with gRPC
-    /// `InvalidArgument` for a group that the server will not have; [`Error::Invalid`] without a subscription.
+    /// [`Error::Unreachable`] when nobody answers; [`Error::Refused`] with `TOPIC_NOT_FOUND`; [`Error::Declined`] for a group that the server will not have; [`Error::Invalid`] without a subscription.
     pub async fn start(
         config: Config,
         group: impl Into<String>,

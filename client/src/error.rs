@@ -134,6 +134,17 @@ pub enum Error {
         /// How long the client waited.
         after: Duration,
     },
+    /// The server turned the call away without an answer of its own: an RPC that it does not have, settings or
+    /// credentials that it will not take.
+    #[error("{rpc} was declined: {reason}")]
+    Declined {
+        /// The RPC's name.
+        rpc: &'static str,
+        /// The gRPC status code.
+        code: tonic::Code,
+        /// The server's words.
+        reason: String,
+    },
     /// The connection broke before the answer was there, or the transport ended the call.
     #[error("{rpc} to {endpoint} broke off: {reason}")]
     Broken {
@@ -170,14 +181,14 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Refused { refusal, .. } => refusal.outcome(),
-            Error::Broken { code, .. } if declined(*code) => Outcome::NotApplied,
             Error::Partly { .. }
             | Error::TimedOut { .. }
             | Error::Broken { .. }
             | Error::Malformed { .. } => Outcome::Unknown,
-            Error::Unreachable { .. } | Error::Invalid { .. } | Error::Closed => {
-                Outcome::NotApplied
-            }
+            Error::Declined { .. }
+            | Error::Unreachable { .. }
+            | Error::Invalid { .. }
+            | Error::Closed => Outcome::NotApplied,
         }
     }
 
@@ -185,11 +196,10 @@ impl Error {
     pub fn advice(&self) -> Advice {
         match self {
             Error::Refused { refusal, .. } => refusal.advice(),
-            Error::Broken { code, .. } if declined(*code) => Advice::Fix,
             Error::Unreachable { .. } | Error::TimedOut { .. } | Error::Broken { .. } => {
                 Advice::Retry { after: PAUSE }
             }
-            Error::Partly { .. } | Error::Invalid { .. } => Advice::Fix,
+            Error::Partly { .. } | Error::Declined { .. } | Error::Invalid { .. } => Advice::Fix,
             Error::Malformed { .. } | Error::Closed => Advice::Stop,
         }
     }
@@ -201,6 +211,7 @@ impl Error {
             Error::Partly { .. }
             | Error::Unreachable { .. }
             | Error::TimedOut { .. }
+            | Error::Declined { .. }
             | Error::Broken { .. }
             | Error::Malformed { .. }
             | Error::Invalid { .. }
@@ -211,7 +222,7 @@ impl Error {
 
 /// gRPC codes by which a server says that it did not carry the call out. `Unavailable` is not among them: a connection
 /// that breaks under a call looks the same.
-fn declined(code: tonic::Code) -> bool {
+pub(crate) fn declines(code: tonic::Code) -> bool {
     matches!(
         code,
         tonic::Code::Unimplemented

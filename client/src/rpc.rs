@@ -1,7 +1,7 @@
 //! One call: its headers, its patience, and what its failure means.
 
 use crate::config::Endpoint;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::identity;
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,12 +86,11 @@ impl Call<'_> {
         if deadline || cause::<TimeoutExpired>(status).is_some() {
             return self.timed_out();
         }
-        Error::Broken {
-            rpc: self.rpc,
-            endpoint: self.endpoint.clone(),
-            code: status.code(),
-            reason: reason_of(status),
+        let (rpc, code) = (self.rpc, status.code());
+        if error::declines(code) {
+            return Error::Declined { rpc, code, reason: status.message().to_owned() };
         }
+        Error::Broken { rpc, endpoint: self.endpoint.clone(), code, reason: reason_of(status) }
     }
 
     fn timed_out(self) -> Error {
