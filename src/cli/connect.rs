@@ -14,9 +14,10 @@ pub(super) struct AdminAddress {
         long,
         env = "STRATAMQ_ADMIN",
         default_value = "127.0.0.1:8082",
+        value_parser = http_address,
         value_name = "HOST:PORT"
     )]
-    pub(super) admin: String,
+    pub(super) admin: Endpoint,
     /// Print JSON, for scripts
     #[arg(long)]
     pub(super) json: bool,
@@ -29,10 +30,9 @@ pub(super) struct ClientAddress {
     #[arg(
         long,
         env = "STRATAMQ_ENDPOINT",
-        default_value = "127.0.0.1:8081",
-        value_name = "HOST:PORT"
+        default_value = "127.0.0.1:8081", value_parser = grpc_address, value_name = "HOST:PORT"
     )]
-    endpoint: String,
+    endpoint: Endpoint,
     /// Encrypt, without checking the certificate
     #[arg(long)]
     tls: bool,
@@ -49,14 +49,21 @@ pub(super) struct ClientAddress {
 
 impl ClientAddress {
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        let endpoint: Endpoint = self.endpoint.parse()?;
         let tls = match &self.tls_ca {
             Some(file) => roots(file)?,
             None if self.tls => Tls::TrustAll,
             None => Tls::Off,
         };
-        Ok(Config { tls, request_timeout: self.timeout, ..Config::new(endpoint) })
+        Ok(Config { tls, request_timeout: self.timeout, ..Config::new(self.endpoint.clone()) })
     }
+}
+
+fn http_address(text: &str) -> Result<Endpoint, client::Error> {
+    Endpoint::parse(text, 8082)
+}
+
+fn grpc_address(text: &str) -> Result<Endpoint, client::Error> {
+    Endpoint::parse(text, 8081)
 }
 
 fn roots(file: &Path) -> Result<Tls, Failure> {

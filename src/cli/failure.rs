@@ -47,6 +47,12 @@ impl Failure {
         self
     }
 
+    /// The same, with the placeholder in the hint replaced by what the user spoke of.
+    pub(super) fn about(mut self, placeholder: &str, name: &str) -> Failure {
+        self.hint = self.hint.replace(placeholder, name);
+        self
+    }
+
     /// What a person reads: the error, and below it the way out.
     pub(super) fn text(&self) -> String {
         if self.hint.is_empty() {
@@ -93,6 +99,7 @@ impl From<client::Error> for Failure {
             }
             client::Error::Invalid { .. } => Failure::usage(what),
             client::Error::Refused { .. }
+            | client::Error::Declined { .. }
             | client::Error::Partly { .. }
             | client::Error::Malformed { .. }
             | client::Error::Closed => Failure::refused(what).hint(way_out(error.code())),
@@ -109,11 +116,11 @@ fn way_out(code: Option<client::Code>) -> &'static str {
     use client::Code;
     match code {
         Some(Code::TopicNotFound) => {
-            "make it with: stratamq topic create NAME   (stratamq topic list shows what there is)"
+            "make it with: stratamq topic create TOPIC   (stratamq topic list shows what there is)"
         }
-        Some(Code::ConsumerGroupNotFound) => "make it with: stratamq group create NAME",
+        Some(Code::ConsumerGroupNotFound) => "make it with: stratamq group create GROUP",
         Some(Code::MessagePropertyConflictWithType) => {
-            "stratamq topic describe NAME says what the topic takes; --message-group makes a FIFO message"
+            "stratamq topic describe TOPIC says what the topic takes; --message-group makes a FIFO message"
         }
         Some(Code::TooManyRequests) => {
             "the journal is full or the broker busy: wait, delete a topic, or give it more --journal-capacity"

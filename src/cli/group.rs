@@ -165,7 +165,7 @@ async fn get(address: &AdminAddress, name: &str) -> Result<GroupDetail, Failure>
 
 /// The API's hint speaks of HTTP; this one of commands.
 fn unknown(failure: Failure) -> Failure {
-    if failure.what.starts_with("there is no group") {
+    if failure.what.ends_with("does not exist") {
         return failure.hint("stratamq group list shows what there is");
     }
     failure

@@ -1,6 +1,7 @@
 //! As much of an HTTP/1.1 client as the admin API needs: one request, one connection.
 
 use super::failure::{Failure, START_ONE};
+use client::Endpoint;
 use gateway::admin::api::ErrorBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -18,7 +19,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The admin API at one address.
 pub(super) struct Admin<'a> {
-    address: &'a str,
+    address: &'a Endpoint,
 }
 
 /// An answer that is not a refusal.
@@ -42,7 +43,7 @@ impl Answer {
 }
 
 impl<'a> Admin<'a> {
-    pub(super) fn at(address: &'a str) -> Admin<'a> {
+    pub(super) fn at(address: &'a Endpoint) -> Admin<'a> {
         Admin { address }
     }
 
@@ -77,7 +78,7 @@ impl<'a> Admin<'a> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", self.address)
+            .header("host", self.address.to_string())
             .header("content-type", "application/json");
         if let Some((name, value)) = header {
             request = request.header(name, value);
@@ -92,7 +93,8 @@ impl<'a> Admin<'a> {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-        let stream = TcpStream::connect(self.address).await.map_err(|error| {
+        let stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await;
+        let stream = stream.map_err(|error| {
             Failure::unreachable(format!("no broker answers at {}: {error}", self.address))
                 .hint(START_ONE)
         })?;

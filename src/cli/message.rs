@@ -96,8 +96,16 @@ impl MessageCommand {
 
 pub(super) async fn execute(command: MessageCommand, printer: &mut Printer) -> Result<(), Failure> {
     match command {
-        MessageCommand::Send(send) => send.execute(printer).await,
-        MessageCommand::Receive(receive) => receive.execute(printer).await,
+        MessageCommand::Send(send) => {
+            let topic = send.topic.clone();
+            let sent = send.execute(printer).await;
+            sent.map_err(|failure| failure.about("TOPIC", &topic))
+        }
+        MessageCommand::Receive(receive) => {
+            let (topic, group) = (receive.topic.clone(), receive.group.clone());
+            let received = receive.execute(printer).await;
+            received.map_err(|failure| failure.about("TOPIC", &topic).about("GROUP", &group))
+        }
     }
 }
 
@@ -177,7 +185,8 @@ fn body_of(argument: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn sent(topic: &str, receipt: &Receipt) -> String {
-    format!("sent to {topic}: message {} at offset {}\n", receipt.message_id, receipt.offset)
+    let Receipt { message_id, offset, .. } = receipt;
+    format!("sent to {topic}: message {message_id}, offset {offset} in its queue\n")
 }
 
 impl ReceiveArgs {

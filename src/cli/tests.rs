@@ -51,6 +51,8 @@ fn wrong_usage_is_told_apart_before_anything_is_sent() {
         "message receive hello --wait soon",
         "message receive hello --tls --tls-ca file",
         "group create g --retry 1s,x",
+        "message send hello x --endpoint :",
+        "topic list --admin a:b",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");
@@ -98,7 +100,6 @@ fn what_cannot_be_meant_is_exit_2() {
     for line in [
         "message send hello - -",
         "message receive hello --max 0",
-        "message send hello x --endpoint :",
         "message send hello x --tls-ca /nonexistent/ca.pem",
     ] {
         assert_eq!(fail(line).exit, Exit::Usage, "{line}");

@@ -171,7 +171,7 @@ async fn get(address: &AdminAddress, name: &str) -> Result<TopicDetail, Failure>
 
 /// The API's hint speaks of HTTP; this one of commands.
 fn unknown(failure: Failure) -> Failure {
-    if failure.what.starts_with("there is no topic") {
+    if failure.what.ends_with("does not exist") {
         return failure.hint("stratamq topic list shows what there is");
     }
     failure

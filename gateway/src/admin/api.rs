@@ -216,6 +216,8 @@ pub struct Journal {
     pub capacity_bytes: u64,
     /// `open`, `refusing messages` or `refusing all`.
     pub state: String,
+    /// The disk has no room for the journal to grow into.
+    pub disk_full: bool,
 }
 
 #[cfg(test)]
