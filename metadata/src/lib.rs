@@ -5,6 +5,7 @@
 mod catalog;
 pub mod model;
 pub mod nameserver;
+pub mod placement;
 pub mod store;
 
 pub use catalog::{Catalog, CatalogError, ClusterSpec, OpenOutcome, Registration, TopicChange};
