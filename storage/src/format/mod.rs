@@ -23,7 +23,7 @@ pub(crate) use join::JoinRecord;
 pub(crate) use queue_open::QueueOpenRecord;
 pub use record::RecordKind;
 pub(crate) use record::{
-    Attributes, ENVELOPE_BYTES, Envelope, JournalKind, Kind, MESSAGE_OVERHEAD, OPERATION_OVERHEAD,
+    Attributes, Envelope, JournalKind, Kind, MESSAGE_OVERHEAD, OPERATION_OVERHEAD,
 };
 pub(crate) use restate::{Hole, RestateRecord};
 pub(crate) use seal::SealRecord;

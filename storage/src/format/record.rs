@@ -18,7 +18,7 @@ use super::{FormatError, QueueOffset, QueueUid};
 use crate::env::Timestamp;
 
 /// Bytes before the attributes.
-pub(crate) const ENVELOPE_BYTES: usize = 24;
+const ENVELOPE_BYTES: usize = 24;
 /// Bytes of a message record that are not its body.
 pub(crate) const MESSAGE_OVERHEAD: usize = ENVELOPE_BYTES + 16;
 /// Bytes of any other record that are not its body.

@@ -9,7 +9,8 @@ pub struct StoreConfig {
     pub dir: PathBuf,
     /// Bytes of disk that all segments together may take, spares included. At least four segments.
     pub capacity: u64,
-    /// Bytes of a segment: a multiple of 4096, at least 64 KiB. Fixed when the store is made.
+    /// Bytes of a segment: a multiple of 4096, at least 64 KiB. Counts when the store is made, and
+    /// is fixed from then on.
     pub segment_bytes: u64,
     /// Segments kept ready ahead of the writer.
     pub spare_segments: u32,
@@ -76,14 +77,6 @@ pub enum Error {
     /// The settings cannot be.
     #[error("{0}")]
     Config(&'static str),
-    /// The store was made with another segment size.
-    #[error("the store has segments of {found} bytes, not {asked}")]
-    SegmentBytes {
-        /// What the store was made with.
-        found: u64,
-        /// What the settings say.
-        asked: u64,
-    },
     /// The cookie is damaged or is of another version.
     #[error("the STORE file cannot be read")]
     Cookie(#[from] crate::format::FormatError),

@@ -22,7 +22,6 @@ pub struct Draft {
     pub patch: Patch,
 }
 
-#[expect(dead_code, reason = "asked by the writer, which lands next")]
 impl Draft {
     /// Bytes that the record takes in the log.
     pub(crate) fn record_len(&self) -> u64 {

@@ -1,0 +1,211 @@
+//! The writer's other half: seals, joins, and giving back segments that nobody needs.
+use super::answer::{Copy, Sealed, StoreRefused};
+use super::copy::{JoinPlan, PgCopy};
+use super::inbox::Control;
+use super::segment::Segment;
+use super::shared::Shared;
+use super::walk::records;
+use super::writer::Writer;
+use crate::format::{
+    Epoch, ForgetRecord, JoinRecord, JournalKind, Lsn, QueueUid, RestateRecord, SealRecord,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+type Answer<T> = oneshot::Sender<Result<T, StoreRefused>>;
+
+impl Writer {
+    /// Runs a rule of design/replication.md §4. Its answer goes out once what it wrote is durable; nobody minds when the one
+    /// who asked has gone.
+    pub(super) fn control(&mut self, copy: &Arc<PgCopy>, control: Control) {
+        match control {
+            Control::Seal { epoch, base, reply } => self.seal(copy, epoch, base, reply),
+            Control::Join { epoch, base, tiered, reply } => {
+                let plan = copy.state.lock().plan_join(epoch, base, tiered);
+                match plan {
+                    Ok(plan) => self.join(copy, epoch, plan, tiered, reply),
+                    Err(refused) => self.answer(reply, Err(refused)),
+                }
+            }
+            Control::Forget { queues } => self.forget(copy, &queues),
+        }
+    }
+
+    /// S4. The answer also of a refusal waits for what was written before it: it tells of state that must not be undone.
+    fn seal(&mut self, copy: &PgCopy, epoch: Epoch, base: Lsn, reply: Answer<Sealed>) {
+        let (answer, fence) = {
+            let state = copy.state.lock();
+            (state.answer_seal(epoch, base), state.fence.max(epoch.next()))
+        };
+        let Ok(sealed) = answer else { return self.answer(reply, answer) };
+        let record = SealRecord { fence };
+        if !self.write_own(Some(copy), JournalKind::Seal, &record.encode()) {
+            return self.answer(reply, Err(StoreRefused::Full));
+        }
+        {
+            let mut state = copy.state.lock();
+            state.fence = fence;
+            copy.set_live(state.live(), &mut self.called);
+        }
+        self.answer(reply, Ok(sealed));
+    }
+
+    /// S1.
+    fn join(
+        &mut self,
+        copy: &Arc<PgCopy>,
+        epoch: Epoch,
+        plan: JoinPlan,
+        tiered: Lsn,
+        reply: Answer<Copy>,
+    ) {
+        let record = match plan {
+            JoinPlan::Stay => None,
+            JoinPlan::CutAt(base) => Some(cut_record(copy, epoch, base, tiered)),
+            JoinPlan::BeginAt(tiered) => Some(empty_record(epoch, tiered)),
+        };
+        if let Some(record) = record {
+            if !self.write_own(Some(copy), JournalKind::Join, &record.encode()) {
+                return self.answer(reply, Err(StoreRefused::Full));
+            }
+            self.apply_join(copy, &record);
+        }
+        let (shared, copy) = (Arc::clone(&self.shared), Arc::clone(copy));
+        self.out.replies.push(Box::new(move || {
+            // Nobody minds if the one who asked has gone.
+            let _ = reply.send(Ok(joined(&shared, &copy, epoch)));
+        }));
+    }
+
+    fn apply_join(&mut self, copy: &PgCopy, record: &JoinRecord) {
+        let empty = record.from == record.end;
+        let gone = {
+            let mut frames = copy.frames.write();
+            frames.cut(if empty { Lsn(0) } else { record.end })
+        };
+        if empty {
+            for segment in self.shared.segments.lock().iter() {
+                segment.evict_all(copy.pg);
+            }
+        } else {
+            for (segment, frame) in gone {
+                if let Some(payload) = segment.slice(frame.at.into(), frame.len.into()) {
+                    let queues = records(&payload).map(|(_, envelope)| envelope.queue);
+                    segment.move_out(copy.pg, queues);
+                }
+            }
+        }
+        copy.state.lock().joined(record);
+        // The new epoch's owner may append once this is durable.
+        copy.set_live(Epoch(0), &mut self.called);
+        self.look_for_vacant = true;
+    }
+
+    /// Queues are gone: what only they held is given back.
+    fn forget(&mut self, copy: &PgCopy, queues: &[QueueUid]) {
+        copy.state.lock().forgotten.extend(queues);
+        for segment in self.shared.segments.lock().iter() {
+            segment.evict(copy.pg, queues);
+        }
+        for part in queues.chunks(ForgetRecord::QUEUES_MAX) {
+            let record = ForgetRecord { queues: part.to_vec() };
+            // Without room the segments are given back all the same; after a restart the gateway asks again.
+            self.write_own(Some(copy), JournalKind::Forget, &record.encode());
+        }
+        self.look_for_vacant = true;
+    }
+
+    /// Gives vacant segments back, wherever they lie. First every copy is restated, so that no record of the store that lay
+    /// in one of them is missed; they are recycled only when that is durable.
+    pub(super) fn free_vacant(&mut self) {
+        let active = self.active.as_ref().map(|active| Arc::clone(&active.segment));
+        let is_active =
+            |segment: &Arc<Segment>| active.as_ref().is_some_and(|a| Arc::ptr_eq(a, segment));
+        let (vacant, kept): (Vec<_>, Vec<_>) = {
+            let segments = self.shared.segments.lock();
+            segments.iter().cloned().partition(|s| !is_active(s) && s.is_vacant())
+        };
+        if vacant.is_empty() {
+            return;
+        }
+        let copies = self.shared.copies();
+        for copy in &copies {
+            let mut frames = copy.frames.write();
+            vacant.iter().for_each(|segment| frames.drop_segment(segment));
+            drop(frames);
+            let Some(record) = restate(copy, &kept) else { continue };
+            if !self.write_own(Some(copy), JournalKind::Restate, &record.encode()) {
+                // The segments stay until there is room to say so.
+                self.look_for_vacant = true;
+                return;
+            }
+        }
+        *self.shared.segments.lock() = kept;
+        for segment in &vacant {
+            tracing::debug!(segment = segment.name, "segment is needed no more");
+        }
+        self.out.freed.extend(vacant);
+    }
+
+    fn answer<T: Send + 'static>(&mut self, reply: Answer<T>, answer: Result<T, StoreRefused>) {
+        self.out.replies.push(Box::new(move || {
+            // Nobody minds if the one who asked has gone.
+            let _ = reply.send(answer);
+        }));
+    }
+}
+
+/// The copy's state as a RESTATE says it; `None` where there is nothing to say.
+fn restate(copy: &PgCopy, kept: &[Arc<Segment>]) -> Option<RestateRecord> {
+    let mut state = copy.state.lock();
+    if state.label == Epoch(0) && state.fence == Epoch(0) && !state.lost {
+        return None;
+    }
+    if !state.forgotten.is_empty() {
+        let ghosts: BTreeSet<_> = kept.iter().flat_map(|s| s.ghosts_of(copy.pg)).collect();
+        state.forgotten.retain(|queue| ghosts.contains(queue));
+    }
+    let frames = copy.frames.read();
+    Some(state.restate(&frames))
+}
+
+fn empty_record(epoch: Epoch, tiered: Lsn) -> JoinRecord {
+    JoinRecord { label: epoch, chain: 0, from: tiered, end: tiered }
+}
+
+/// Keeps what lies below `base`. Where that is no frame's end the copy cannot be cut there, and begins anew.
+fn cut_record(copy: &PgCopy, epoch: Epoch, base: Lsn, tiered: Lsn) -> JoinRecord {
+    let state = copy.state.lock();
+    let chain =
+        if base == state.end { Some(state.chain) } else { copy.frames.read().chain_at(base) };
+    match chain {
+        Some(chain) if state.from <= base => {
+            JoinRecord { label: epoch, chain, from: state.from, end: base }
+        }
+        Some(_) | None => empty_record(epoch, tiered),
+    }
+}
+
+/// The join is durable: its epoch's owner may append, unless another rule came in between.
+fn joined(shared: &Shared, copy: &PgCopy, epoch: Epoch) -> Copy {
+    let mut called = Vec::new();
+    let state = copy.state.lock();
+    if state.live() == epoch && !copy.is_live(epoch) && !shared.is_poisoned() {
+        copy.restart_at(state.end);
+        copy.set_live(epoch, &mut called);
+    }
+    let answer = Copy {
+        store: shared.id,
+        label: state.label,
+        from: state.from,
+        end: state.end,
+        synced: copy.watermark(super::Level::Local),
+        chain: state.chain,
+    };
+    drop(state);
+    for waker in called {
+        waker.wake();
+    }
+    answer
+}

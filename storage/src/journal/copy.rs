@@ -1,0 +1,331 @@
+//! A store's copy of one placement group's log (design/replication.md §4).
+//!
+//! INV-COPY-1: `state` changes on the writer thread alone, in order with the frames of the journal.
+//! INV-COPY-2: `synced <= appended <= state.end`, all three at frame boundaries; frames below `appended` can be read.
+//! INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner waits for stays unknown to it.
+
+use super::answer::{Sealed, StoreRefused};
+use super::frames::Frames;
+use super::level::{Level, Lost};
+use super::waiters::{Ticket, Waiters};
+use crate::format::{Epoch, JoinRecord, Lsn, PgId, QueueUid, RestateRecord};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+
+/// What the rules of replication decide by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CopyState {
+    /// The epoch whose log this is a range of; 0: no copy.
+    pub(crate) label: Epoch,
+    /// Appends of earlier epochs are refused.
+    pub(crate) fence: Epoch,
+    pub(crate) from: Lsn,
+    pub(crate) end: Lsn,
+    /// Chain at `end`.
+    pub(crate) chain: u32,
+    /// The copy cannot be proven.
+    pub(crate) lost: bool,
+    /// Queues whose records count no more.
+    pub(crate) forgotten: BTreeSet<QueueUid>,
+}
+
+/// What a join asks for to become of the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinPlan {
+    /// It is of that epoch already.
+    Stay,
+    /// It is of the epoch before: keep what lies below.
+    CutAt(Lsn),
+    /// Begin anew, empty, here.
+    BeginAt(Lsn),
+}
+
+impl CopyState {
+    /// The epoch whose owner may append; 0: none.
+    pub(crate) fn live(&self) -> Epoch {
+        if self.lost || self.fence > self.label { Epoch(0) } else { self.label }
+    }
+
+    /// S4, without the fencing: what a seal answers.
+    pub(crate) fn answer_seal(&self, epoch: Epoch, base: Lsn) -> Result<Sealed, StoreRefused> {
+        if self.label > epoch {
+            return Err(StoreRefused::Newer(self.label));
+        }
+        if self.lost {
+            return Err(StoreRefused::Unknown);
+        }
+        Ok(if self.label == Epoch(0) {
+            Sealed::Nothing
+        } else if self.label == epoch {
+            Sealed::End(self.end)
+        } else if self.label.next() == epoch {
+            Sealed::End(self.end.min(base))
+        } else {
+            Sealed::Nothing
+        })
+    }
+
+    /// S1, by the owner.
+    pub(crate) fn plan_join(
+        &self,
+        epoch: Epoch,
+        base: Lsn,
+        tiered: Lsn,
+    ) -> Result<JoinPlan, StoreRefused> {
+        if self.label > epoch {
+            return Err(StoreRefused::Newer(self.label));
+        }
+        if self.fence > epoch {
+            return Err(StoreRefused::Sealed(self.fence));
+        }
+        if self.label == epoch {
+            return if self.lost { Err(StoreRefused::Unknown) } else { Ok(JoinPlan::Stay) };
+        }
+        if self.label != Epoch(0) && self.label.next() == epoch && !self.lost {
+            return Ok(JoinPlan::CutAt(base.min(self.end)));
+        }
+        Ok(JoinPlan::BeginAt(tiered))
+    }
+
+    /// The state after a JOIN record.
+    pub(crate) fn joined(&mut self, record: &JoinRecord) {
+        self.label = record.label;
+        self.from = record.from;
+        self.end = record.end;
+        self.chain = record.chain;
+        self.lost = false;
+    }
+
+    /// What a RESTATE record says of it.
+    pub(crate) fn restate(&self, frames: &Frames) -> RestateRecord {
+        RestateRecord {
+            label: self.label,
+            fence: self.fence,
+            chain: self.chain,
+            lost: self.lost,
+            from: self.from,
+            end: self.end,
+            holes: frames.holes(self.from, self.end, self.chain),
+            forgotten: self.forgotten.iter().copied().collect(),
+        }
+    }
+}
+
+/// One copy, shared by its owner's log, the writer and the syncer.
+pub(crate) struct PgCopy {
+    pub(crate) pg: PgId,
+    /// Its lane in the inbox.
+    pub(crate) lane: usize,
+    pub(crate) state: Mutex<CopyState>,
+    pub(crate) frames: RwLock<Frames>,
+    live: AtomicU32,
+    appended: AtomicU64,
+    synced: AtomicU64,
+    /// While `synced` is below this, [`Level::Async`] is held back to it: a queue's new numbering must be durable before
+    /// an offset of it is shown (design/replication.md §8, L2).
+    hold: AtomicU64,
+    waiting: [Mutex<Waiters>; 2],
+    /// The log of the epoch's owner, if it was asked for.
+    pub(crate) owner: Mutex<Weak<crate::log::Inner>>,
+    /// Called when a watermark moved; for the one who hands out new messages.
+    pub(crate) moved: Notify,
+}
+
+impl PgCopy {
+    pub(crate) fn new(pg: PgId, lane: usize, state: CopyState, frames: Frames) -> PgCopy {
+        let end = state.end.0;
+        PgCopy {
+            pg,
+            lane,
+            live: AtomicU32::new(state.live().0),
+            state: Mutex::new(state),
+            frames: RwLock::new(frames),
+            appended: AtomicU64::new(end),
+            synced: AtomicU64::new(end),
+            hold: AtomicU64::new(0),
+            waiting: Default::default(),
+            owner: Mutex::default(),
+            moved: Notify::new(),
+        }
+    }
+
+    /// Whether the owner of `epoch` may append.
+    pub(crate) fn is_live(&self, epoch: Epoch) -> bool {
+        epoch != Epoch(0) && self.live.load(Ordering::Acquire) == epoch.0
+    }
+
+    /// Where `level` holds up to.
+    pub(crate) fn watermark(&self, level: Level) -> Lsn {
+        let synced = self.synced.load(Ordering::Acquire);
+        match level {
+            Level::Local => Lsn(synced),
+            Level::Async if synced < self.hold.load(Ordering::Acquire) => Lsn(synced),
+            Level::Async => Lsn(self.appended.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Holds [`Level::Async`] back until `end` is synced.
+    pub(crate) fn hold_until(&self, end: Lsn) {
+        self.hold.fetch_max(end.0, Ordering::AcqRel);
+    }
+
+    /// The writer published up to `end`.
+    pub(crate) fn set_appended(&self, end: Lsn, called: &mut Vec<Waker>) {
+        self.appended.store(end.0, Ordering::Release);
+        self.call(Level::Async, called);
+        self.moved.notify_one();
+    }
+
+    /// The syncer synced up to `end`, which the owner of `epoch` appended.
+    pub(crate) fn set_synced(&self, epoch: Epoch, end: Lsn, called: &mut Vec<Waker>) {
+        if !self.is_live(epoch) {
+            return;
+        }
+        self.synced.store(end.0, Ordering::Release);
+        self.call(Level::Local, called);
+        self.call(Level::Async, called);
+        self.moved.notify_one();
+    }
+
+    /// Another epoch, or none, may append from here on. Whoever waits is called and finds its epoch gone.
+    pub(crate) fn set_live(&self, epoch: Epoch, called: &mut Vec<Waker>) {
+        if self.live.swap(epoch.0, Ordering::AcqRel) == epoch.0 {
+            return;
+        }
+        for waiting in &self.waiting {
+            waiting.lock().call(Lsn(u64::MAX), called);
+        }
+        self.moved.notify_one();
+    }
+
+    /// After a join: all that the copy holds is below `end`, and will be synced before the join is answered.
+    pub(crate) fn restart_at(&self, end: Lsn) {
+        self.appended.store(end.0, Ordering::Release);
+        self.synced.store(end.0, Ordering::Release);
+        self.hold.store(0, Ordering::Release);
+    }
+
+    /// Resolves when `level` reaches `end`, or when `epoch` is over.
+    pub(crate) fn reached(self: &Arc<Self>, epoch: Epoch, level: Level, end: Lsn) -> Reached {
+        Reached { copy: Arc::clone(self), epoch, level, end, ticket: None }
+    }
+
+    fn call(&self, level: Level, called: &mut Vec<Waker>) {
+        // The watermark was stored before this lock is taken, and a waiter looks at it under the lock: one of the two
+        // sees the other.
+        let mut waiting = self.waiting[level as usize].lock();
+        waiting.call(self.watermark(level), called);
+    }
+}
+
+/// Waits for a watermark. Cancel safe.
+pub(crate) struct Reached {
+    copy: Arc<PgCopy>,
+    epoch: Epoch,
+    level: Level,
+    end: Lsn,
+    ticket: Option<Ticket>,
+}
+
+impl Future for Reached {
+    type Output = Result<(), Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let copy = Arc::clone(&self.copy);
+        let mut waiting = copy.waiting[self.level as usize].lock();
+        let done = if !copy.is_live(self.epoch) {
+            Some(Err(Lost))
+        } else if copy.watermark(self.level) >= self.end {
+            Some(Ok(()))
+        } else {
+            None
+        };
+        if let Some(done) = done {
+            if let Some(ticket) = self.ticket.take() {
+                waiting.leave(ticket);
+            }
+            return Poll::Ready(done);
+        }
+        let in_line = self.ticket.is_some_and(|ticket| waiting.renew(ticket, context.waker()));
+        if !in_line {
+            self.ticket = Some(waiting.join(self.end, context.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Reached {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.copy.waiting[self.level as usize].lock().leave(ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(label: u32, fence: u32, from: u64, end: u64) -> CopyState {
+        CopyState {
+            label: Epoch(label),
+            fence: Epoch(fence),
+            from: Lsn(from),
+            end: Lsn(end),
+            ..CopyState::default()
+        }
+    }
+
+    #[test]
+    fn seal_answers_by_label() {
+        let copy = state(3, 0, 0, 100);
+        assert_eq!(copy.answer_seal(Epoch(3), Lsn(50)), Ok(Sealed::End(Lsn(100))));
+        assert_eq!(copy.answer_seal(Epoch(4), Lsn(50)), Ok(Sealed::End(Lsn(50))));
+        assert_eq!(copy.answer_seal(Epoch(5), Lsn(50)), Ok(Sealed::Nothing));
+        assert_eq!(copy.answer_seal(Epoch(2), Lsn(50)), Err(StoreRefused::Newer(Epoch(3))));
+        assert_eq!(CopyState::default().answer_seal(Epoch(1), Lsn(0)), Ok(Sealed::Nothing));
+        let lost = CopyState { lost: true, ..copy };
+        assert_eq!(lost.answer_seal(Epoch(3), Lsn(0)), Err(StoreRefused::Unknown));
+    }
+
+    #[test]
+    fn join_keeps_only_what_the_epoch_before_shares() {
+        let copy = state(3, 3, 10, 100);
+        let plan = |epoch| copy.plan_join(Epoch(epoch), Lsn(60), Lsn(40));
+        assert_eq!(plan(2), Err(StoreRefused::Newer(Epoch(3))));
+        assert_eq!(plan(3), Ok(JoinPlan::Stay));
+        assert_eq!(plan(4), Ok(JoinPlan::CutAt(Lsn(60))));
+        assert_eq!(plan(5), Ok(JoinPlan::BeginAt(Lsn(40))));
+        let fenced = state(3, 5, 10, 100);
+        assert_eq!(fenced.plan_join(Epoch(4), Lsn(0), Lsn(0)), Err(StoreRefused::Sealed(Epoch(5))));
+        let lost = CopyState { lost: true, ..state(3, 3, 10, 100) };
+        assert_eq!(lost.plan_join(Epoch(3), Lsn(0), Lsn(0)), Err(StoreRefused::Unknown));
+        assert_eq!(lost.plan_join(Epoch(4), Lsn(60), Lsn(40)), Ok(JoinPlan::BeginAt(Lsn(40))));
+    }
+
+    #[test]
+    fn a_fenced_copy_acknowledges_nothing() {
+        let copy = PgCopy::new(PgId::new(0).unwrap(), 0, state(1, 0, 0, 0), Frames::default());
+        let mut called = Vec::new();
+        copy.set_live(Epoch(0), &mut called);
+        copy.set_synced(Epoch(1), Lsn(10), &mut called);
+        assert_eq!(copy.watermark(Level::Local), Lsn(0));
+    }
+
+    #[test]
+    fn async_is_held_back_until_a_new_numbering_is_synced() {
+        let copy = PgCopy::new(PgId::new(0).unwrap(), 0, state(1, 0, 0, 0), Frames::default());
+        let mut called = Vec::new();
+        copy.hold_until(Lsn(10));
+        copy.set_appended(Lsn(30), &mut called);
+        assert_eq!(copy.watermark(Level::Async), Lsn(0));
+        copy.set_synced(Epoch(1), Lsn(10), &mut called);
+        assert_eq!(copy.watermark(Level::Async), Lsn(30));
+    }
+}

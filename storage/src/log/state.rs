@@ -1,0 +1,349 @@
+//! What a log knows of its queues, and how it gives records their places. No I/O and no clock.
+//!
+//! INV-OFFSET: within a queue an offset names one message for ever. Offsets grow by one; a gap is only where offsets may have
+//! been seen and lost with a page cache (design/replication.md §8, L2 and L3), and is recorded first.
+
+use super::answer::{Bounds, Entry, Place};
+use super::index::Index;
+use crate::env::Timestamp;
+use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
+use crate::journal::{Draft, Level};
+use std::collections::HashMap;
+
+/// Offsets skipped when some may have been seen and lost. A log never shows as many beyond what is synced.
+pub(crate) const GAP: u64 = 1 << 20;
+
+/// One queue.
+pub(crate) struct Queue {
+    pub(crate) level: Level,
+    index: Index,
+    next: QueueOffset,
+    bytes: u64,
+    /// The newest Q_OPEN record.
+    opened: Option<QueueOpenRecord>,
+    /// A Q_OPEN record must be written before the next message.
+    must_open: bool,
+    /// Opened in this process.
+    is_open: bool,
+    /// Up to here the dispatcher was told.
+    told: QueueOffset,
+    /// In the list of queues to tell of.
+    listed: bool,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue {
+            level: Level::Local,
+            index: Index::default(),
+            next: QueueOffset(0),
+            bytes: 0,
+            opened: None,
+            must_open: false,
+            is_open: false,
+            told: QueueOffset(0),
+            listed: false,
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, entry: &Entry, record_len: u64) {
+        self.index.push(entry);
+        self.next = entry.offset.plus(1);
+        self.bytes += record_len;
+    }
+
+    fn visible_end(&self, watermark: Lsn) -> QueueOffset {
+        self.index.end_below(watermark).unwrap_or_else(|| self.index.first().unwrap_or(self.next))
+    }
+
+    fn bounds(&self, watermark: Lsn) -> Bounds {
+        Bounds {
+            first: self.index.first().unwrap_or(self.next),
+            visible_end: self.visible_end(watermark),
+            next: self.next,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// The watermarks of both levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Watermarks {
+    pub(crate) of_async: Lsn,
+    pub(crate) of_local: Lsn,
+}
+
+impl Watermarks {
+    fn of(self, level: Level) -> Lsn {
+        match level {
+            Level::Async => self.of_async,
+            Level::Local => self.of_local,
+        }
+    }
+}
+
+/// All queues of a log, and its end.
+pub(crate) struct LogState {
+    pub(crate) end: Lsn,
+    time: Timestamp,
+    queues: HashMap<QueueUid, Queue>,
+    /// Queues that have messages which the dispatcher was not told of.
+    untold: Vec<QueueUid>,
+}
+
+impl LogState {
+    pub(crate) fn new(end: Lsn) -> LogState {
+        LogState { end, time: Timestamp(0), queues: HashMap::new(), untold: Vec::new() }
+    }
+
+    // Rebuilding.
+
+    /// A message found in the log.
+    pub(crate) fn found_message(&mut self, queue: QueueUid, entry: &Entry, record_len: u64) {
+        let queue = self.queues.entry(queue).or_default();
+        queue.push(entry, record_len);
+        queue.told = queue.next;
+    }
+
+    /// A Q_OPEN record found in the log.
+    pub(crate) fn found_open(&mut self, queue: QueueUid, record: QueueOpenRecord) {
+        let queue = self.queues.entry(queue).or_default();
+        queue.opened = Some(record);
+        queue.next = queue.next.max(record.next);
+        queue.told = queue.next;
+    }
+
+    /// Some record's time, found in the log.
+    pub(crate) fn found_time(&mut self, time: Timestamp) {
+        self.time = self.time.max(time);
+    }
+
+    // Queues.
+
+    /// Opens a queue, or changes its level. `crashes` counts the times that a page cache was lost.
+    pub(crate) fn open_queue(&mut self, uid: QueueUid, level: Level, crashes: u32) {
+        let queue = self.queues.entry(uid).or_default();
+        queue.level = level;
+        queue.is_open = true;
+        match &queue.opened {
+            Some(record) if record.crashes < crashes && !queue.must_open => {
+                queue.next = queue.next.plus(GAP);
+                queue.must_open = true;
+            }
+            Some(_) => {}
+            None => queue.must_open |= level == Level::Async,
+        }
+    }
+
+    /// The Q_OPEN record that must be written before the next message of the queue.
+    pub(crate) fn open_record(&self, uid: QueueUid, crashes: u32) -> Option<QueueOpenRecord> {
+        let queue = self.queues.get(&uid).filter(|queue| queue.must_open)?;
+        Some(QueueOpenRecord { next: queue.next, crashes })
+    }
+
+    /// The record was handed to the writer.
+    pub(crate) fn opened(&mut self, uid: QueueUid, record: QueueOpenRecord) {
+        if let Some(queue) = self.queues.get_mut(&uid) {
+            queue.opened = Some(record);
+            queue.must_open = false;
+        }
+    }
+
+    pub(crate) fn takes_messages(&self, uid: QueueUid) -> bool {
+        self.queues.get(&uid).is_some_and(|queue| queue.is_open)
+    }
+
+    pub(crate) fn forget(&mut self, uid: QueueUid) {
+        self.queues.remove(&uid);
+    }
+
+    pub(crate) fn uids(&self) -> impl Iterator<Item = QueueUid> + '_ {
+        self.queues.keys().copied()
+    }
+
+    // Appending.
+
+    /// Store time of what is appended next.
+    pub(crate) fn next_time(&mut self, now: Timestamp) -> Timestamp {
+        self.time = self.time.max(now);
+        self.time
+    }
+
+    /// Gives a record its place, and fills the holes of its head. The queues of messages are known to be open.
+    pub(crate) fn place(&mut self, draft: &mut Draft, time: Timestamp) -> Place {
+        let lsn = self.end;
+        self.end = lsn.plus(draft.record_len());
+        let offset = if draft.kind == RecordKind::Message {
+            self.place_message(draft, lsn, time)
+        } else {
+            None
+        };
+        fill(&mut draft.head, draft.patch.offset_at, offset.unwrap_or_default().0);
+        fill(&mut draft.head, draft.patch.lsn_at, lsn.0);
+        fill(&mut draft.head, draft.patch.time_at, time.0);
+        Place { lsn, offset }
+    }
+
+    fn place_message(&mut self, draft: &Draft, lsn: Lsn, time: Timestamp) -> Option<QueueOffset> {
+        let queue = self.queues.get_mut(&draft.queue)?;
+        let offset = queue.next;
+        let entry = Entry { offset, lsn, len: draft.body_len() as u32, filter: draft.filter, time };
+        queue.push(&entry, draft.record_len());
+        if !queue.listed {
+            queue.listed = true;
+            self.untold.push(draft.queue);
+        }
+        Some(offset)
+    }
+
+    // Reading.
+
+    pub(crate) fn bounds(&self, uid: QueueUid, watermarks: Watermarks) -> Bounds {
+        let queue = self.queues.get(&uid);
+        queue.map_or(Bounds::default(), |queue| queue.bounds(watermarks.of(queue.level)))
+    }
+
+    /// Visible entries from `from` on, as many as fit in `into`; how many there were.
+    pub(crate) fn entries(
+        &self,
+        uid: QueueUid,
+        from: QueueOffset,
+        watermarks: Watermarks,
+        into: &mut Vec<Entry>,
+        limit: usize,
+    ) {
+        let Some(queue) = self.queues.get(&uid) else { return };
+        let watermark = watermarks.of(queue.level);
+        let visible = queue.index.from(from).take_while(|entry| entry.lsn < watermark);
+        into.extend(visible.take(limit));
+    }
+
+    pub(crate) fn offset_at_time(
+        &self,
+        uid: QueueUid,
+        at: Timestamp,
+        watermarks: Watermarks,
+    ) -> QueueOffset {
+        let Some(queue) = self.queues.get(&uid) else { return QueueOffset(0) };
+        let watermark = watermarks.of(queue.level);
+        let found = queue.index.first_not(|entry| entry.time < at);
+        found
+            .filter(|entry| entry.lsn < watermark)
+            .map_or_else(|| queue.visible_end(watermark), |entry| entry.offset)
+    }
+
+    /// Queues with messages that became visible since this was last asked, and how many.
+    pub(crate) fn tell(&mut self, watermarks: Watermarks) -> Vec<(QueueUid, u64)> {
+        let mut told = Vec::new();
+        let queues = &mut self.queues;
+        self.untold.retain(|uid| {
+            let Some(queue) = queues.get_mut(uid) else { return false };
+            let watermark = watermarks.of(queue.level);
+            let end = queue.visible_end(watermark);
+            if queue.told < end {
+                // A gap in the offsets is not messages.
+                let count = queue.index.from(queue.told).take_while(|e| e.lsn < watermark).count();
+                told.push((*uid, count as u64));
+                queue.told = end;
+            }
+            queue.listed = end < queue.next;
+            queue.listed
+        });
+        told
+    }
+}
+
+/// Writes a number into a hole, big-endian as in RocketMQ's stored messages. One that does not lie within is left.
+fn fill(head: &mut [u8], at: Option<u32>, number: u64) {
+    if let Some(at) = at
+        && let Some(hole) = head.get_mut(at as usize..).and_then(|rest| rest.first_chunk_mut::<8>())
+    {
+        *hole = number.to_be_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Patch;
+    use bytes::Bytes;
+
+    const ALL: Watermarks = Watermarks { of_async: Lsn(u64::MAX), of_local: Lsn(u64::MAX) };
+    const QUEUE: QueueUid = QueueUid(1);
+
+    fn message() -> Draft {
+        Draft {
+            kind: RecordKind::Message,
+            queue: QUEUE,
+            filter: 0,
+            head: vec![0; 24],
+            body: Bytes::from_static(b"body"),
+            tail: Bytes::new(),
+            patch: Patch { offset_at: Some(0), lsn_at: Some(8), time_at: Some(16) },
+        }
+    }
+
+    fn append(state: &mut LogState) -> (Place, Draft) {
+        let mut draft = message();
+        let place = state.place(&mut draft, Timestamp(5));
+        (place, draft)
+    }
+
+    #[test]
+    fn holes_are_filled_big_endian() {
+        let mut state = LogState::new(Lsn(7));
+        state.open_queue(QUEUE, Level::Local, 0);
+        append(&mut state);
+        let (place, draft) = append(&mut state);
+        assert_eq!(place.offset, Some(QueueOffset(1)));
+        let mut expected = 1u64.to_be_bytes().to_vec();
+        expected.extend(place.lsn.0.to_be_bytes());
+        expected.extend(5u64.to_be_bytes());
+        assert_eq!(draft.head, expected);
+    }
+
+    #[test]
+    fn a_queue_is_told_of_once_for_what_became_visible() {
+        let mut state = LogState::new(Lsn(0));
+        state.open_queue(QUEUE, Level::Local, 0);
+        append(&mut state);
+        let (second, _) = append(&mut state);
+        let none = Watermarks { of_async: Lsn(u64::MAX), of_local: Lsn(0) };
+        assert_eq!(state.tell(none), []);
+        let one = Watermarks { of_async: Lsn(u64::MAX), of_local: second.lsn };
+        assert_eq!(state.tell(one), [(QUEUE, 1)]);
+        assert_eq!(state.tell(one), []);
+        assert_eq!(state.tell(ALL), [(QUEUE, 1)]);
+        assert!(state.untold.is_empty());
+    }
+
+    #[test]
+    fn an_async_queue_is_recorded_before_its_first_message() {
+        let mut state = LogState::new(Lsn(0));
+        state.open_queue(QUEUE, Level::Async, 2);
+        let record = state.open_record(QUEUE, 2).unwrap();
+        assert_eq!(record, QueueOpenRecord { next: QueueOffset(0), crashes: 2 });
+        state.opened(QUEUE, record);
+        state.open_queue(QUEUE, Level::Async, 2);
+        assert_eq!(state.open_record(QUEUE, 2), None);
+    }
+
+    #[test]
+    fn offsets_that_may_have_been_seen_are_skipped_once_after_a_crash() {
+        let mut state = LogState::new(Lsn(0));
+        state.found_open(QUEUE, QueueOpenRecord { next: QueueOffset(0), crashes: 0 });
+        let entry =
+            Entry { offset: QueueOffset(0), lsn: Lsn(0), len: 0, filter: 0, time: Timestamp(0) };
+        state.found_message(QUEUE, &entry, 40);
+        state.open_queue(QUEUE, Level::Local, 1);
+        state.open_queue(QUEUE, Level::Local, 1);
+        let record = state.open_record(QUEUE, 1).unwrap();
+        assert_eq!(record.next, QueueOffset(1 + GAP));
+        state.opened(QUEUE, record);
+        assert_eq!(append(&mut state).0.offset, Some(QueueOffset(1 + GAP)));
+        assert_eq!(state.bounds(QUEUE, ALL).next, QueueOffset(2 + GAP));
+        assert_eq!(state.tell(ALL), [(QUEUE, 1)]);
+    }
+}

@@ -1,0 +1,327 @@
+//! The store on a real disk, through its public face.
+use bytes::Bytes;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+use storage::env::{Env, Timestamp};
+use storage::{
+    Class, Draft, Entry, Epoch, Error, FillState, Level, Log, Lsn, Patch, PgId, QueueOffset,
+    QueueUid, ReadError, RecordKind, Refused, Sealed, Store, StoreConfig, StoreRefused,
+};
+
+const PG: PgId = PgId::new(1).unwrap();
+const QUEUE: QueueUid = QueueUid(10);
+const OTHER: QueueUid = QueueUid(11);
+
+fn config(dir: &Path) -> StoreConfig {
+    StoreConfig {
+        dir: dir.to_owned(),
+        capacity: 8 << 20,
+        segment_bytes: 1 << 20,
+        spare_segments: 2,
+        gateway: "gw-1".to_owned(),
+    }
+}
+
+fn open(dir: &Path) -> Store {
+    Store::open(config(dir), Env::system()).unwrap()
+}
+
+/// Begins `epoch` the way a gateway does at its start.
+async fn own(store: &Store, epoch: u32) -> Log {
+    let base = match epoch {
+        1 => PG.first_lsn(),
+        _ => match store.seal(PG, Epoch(epoch - 1), PG.first_lsn()).await.unwrap() {
+            Sealed::End(end) => end,
+            Sealed::Nothing => PG.first_lsn(),
+        },
+    };
+    store.join(PG, Epoch(epoch), base, PG.first_lsn()).await.unwrap();
+    let log = store.log(PG, Epoch(epoch)).unwrap();
+    log.open_queue(QUEUE, Level::Local);
+    log.open_queue(OTHER, Level::Local);
+    log
+}
+
+fn draft(kind: RecordKind, queue: QueueUid, body: &[u8]) -> Draft {
+    Draft {
+        kind,
+        queue,
+        filter: 7,
+        head: b"head-".to_vec(),
+        body: Bytes::copy_from_slice(body),
+        tail: Bytes::from_static(b"-tail"),
+        patch: Patch::default(),
+    }
+}
+
+fn message(queue: QueueUid, body: &[u8]) -> Draft {
+    draft(RecordKind::Message, queue, body)
+}
+
+async fn send(log: &Log, queue: QueueUid, body: &[u8]) -> Lsn {
+    let appended = log.append(vec![message(queue, body)], Class::Message).unwrap();
+    log.reached(Level::Local, appended.end).await.unwrap();
+    appended.places[0].lsn
+}
+
+fn entries(log: &Log, queue: QueueUid) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    log.scan(queue, QueueOffset(0), &mut |entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    });
+    entries
+}
+
+fn bodies(log: &Log, queue: QueueUid) -> Vec<Bytes> {
+    entries(log, queue).iter().map(|entry| log.read(entry.lsn).unwrap().body).collect()
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+            Env::system().sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), waiting).await.is_ok(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_read_back_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let id = store.id();
+    let log = own(&store, 1).await;
+    for n in 0..10u8 {
+        send(&log, QUEUE, &[n]).await;
+    }
+    let group =
+        vec![message(OTHER, b"x"), draft(RecordKind::Ack, QUEUE, b"ack"), message(QUEUE, b"y")];
+    let appended = log.append(group, Class::Reserve).unwrap();
+    assert_eq!(appended.places[0].offset, Some(QueueOffset(0)));
+    assert_eq!(appended.places[1].offset, None);
+    assert_eq!(appended.places[2].offset, Some(QueueOffset(10)));
+    log.reached(Level::Local, appended.end).await.unwrap();
+    let before = (entries(&log, QUEUE), bodies(&log, QUEUE), log.end(), log.bounds(QUEUE));
+    store.close().await;
+    drop((log, store));
+
+    let store = open(dir.path());
+    assert_eq!(store.id(), id);
+    let log = own(&store, 2).await;
+    assert_eq!(before, (entries(&log, QUEUE), bodies(&log, QUEUE), log.end(), log.bounds(QUEUE)));
+    assert_eq!(bodies(&log, OTHER), ["head-x-tail"]);
+    let mut replayed = Vec::new();
+    log.replay(&mut |view| replayed.push((view.kind, view.lsn, view.time, view.body)));
+    let ack = (RecordKind::Ack, appended.places[1].lsn, appended.time, "head-ack-tail".into());
+    assert_eq!(replayed, [ack]);
+    send(&log, QUEUE, b"z").await;
+    assert_eq!(entries(&log, QUEUE).last().unwrap().offset, QueueOffset(11));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_not_closed_keeps_what_was_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    for epoch in 1..12u32 {
+        let store = open(dir.path());
+        let log = own(&store, epoch).await;
+        assert_eq!(bodies(&log, QUEUE).len() as u32, epoch - 1);
+        send(&log, QUEUE, &[0; 100]).await;
+        drop(log);
+        let used = store.fill().used;
+        assert!(used < 2 << 20, "a restart uses up no segment: {used}");
+        drop(store);
+        until("the folder is free", || {
+            !matches!(std::fs::File::open(dir.path()).unwrap().try_lock(), Err(_))
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let second = Store::open(config(dir.path()), Env::system());
+    assert!(matches!(second, Err(Error::InUse { .. })));
+    store.close().await;
+    open(dir.path()).close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_epoch_appends_and_acknowledges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    send(&log, QUEUE, b"a").await;
+    let end = log.end();
+    assert_eq!(store.seal(PG, Epoch(1), PG.first_lsn()).await, Ok(Sealed::End(end)));
+    let refused = log.append(vec![message(QUEUE, b"b")], Class::Message);
+    assert_eq!(refused, Err(Refused::Fenced));
+    assert!(log.reached(Level::Local, end).await.is_err());
+    let joined = store.join(PG, Epoch(1), PG.first_lsn(), PG.first_lsn()).await;
+    assert_eq!(joined, Err(StoreRefused::Sealed(Epoch(2))));
+    assert!(matches!(store.log(PG, Epoch(1)), Err(StoreRefused::Sealed(Epoch(2)))));
+    let copy = store.join(PG, Epoch(2), end, PG.first_lsn()).await.unwrap();
+    assert_eq!((copy.label, copy.end, copy.synced), (Epoch(2), end, end));
+    let log = store.log(PG, Epoch(2)).unwrap();
+    assert_eq!(bodies(&log, QUEUE), ["head-a-tail"]);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dispatcher_hears_of_what_became_visible() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    let dispatcher = tokio::spawn({
+        let log = log.clone();
+        async move {
+            let mut heard = 0;
+            while heard < 20 {
+                heard += log.next_visible().await.iter().map(|(_, count)| count).sum::<u64>();
+            }
+            heard
+        }
+    });
+    for _ in 0..10 {
+        log.append(vec![message(QUEUE, b"a"), message(OTHER, b"b")], Class::Message).unwrap();
+    }
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(20), dispatcher).await.unwrap().unwrap(),
+        20
+    );
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_journal_refuses_messages_first_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    let body = vec![1; 100 << 10];
+    let mut sent = 0;
+    for size in [100 << 10, 4 << 10, 1] {
+        let refused = loop {
+            match log.append(vec![message(QUEUE, &body[..size])], Class::Message) {
+                Ok(appended) => {
+                    log.reached(Level::Local, appended.end).await.unwrap();
+                    sent += 1;
+                }
+                Err(Refused::Busy) => Env::system().sleep(Duration::from_millis(5)).await,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, Refused::Full { .. }), "{refused:?}");
+    }
+    assert_eq!(store.fill().state, FillState::RefusingMessages);
+    let ack = log.append(vec![draft(RecordKind::Ack, QUEUE, b"ack")], Class::Reserve).unwrap();
+    log.reached(Level::Local, ack.end).await.unwrap();
+    assert_eq!(bodies(&log, QUEUE).len(), sent);
+
+    log.forget_queues(&[QUEUE]);
+    until("segments are given back", || store.fill().state == FillState::Open).await;
+    assert!(store.fill().used < 2 << 20, "{:?}", store.fill());
+    send(&log, OTHER, &body).await;
+    store.close().await;
+    drop((log, store));
+    let store = open(dir.path());
+    let log = own(&store, 2).await;
+    assert_eq!(bodies(&log, OTHER).len(), 1);
+    assert_eq!(log.bounds(QUEUE).next, QueueOffset(0));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_topic_in_the_middle_of_the_log_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    let body = vec![1; 100 << 10];
+    let first = send(&log, OTHER, b"first").await;
+    let mut gone = Lsn(0);
+    for _ in 0..30 {
+        gone = send(&log, QUEUE, &body).await;
+    }
+    for _ in 0..12 {
+        send(&log, OTHER, &body).await;
+    }
+    let before = store.fill().used;
+    log.forget_queues(&[QUEUE]);
+    until("segments are given back", || store.fill().used + (2 << 20) <= before + (64 << 10)).await;
+    assert_eq!(log.read(first).unwrap().body, "head-first-tail");
+    assert_eq!(entries(&log, OTHER).len(), 13);
+    assert_eq!(log.queues().into_iter().collect::<Vec<_>>(), [OTHER]);
+    let refused = log.append(vec![message(QUEUE, b"x")], Class::Message);
+    assert_eq!(refused, Err(Refused::UnknownQueue(QUEUE)));
+    send(&log, OTHER, b"last").await;
+    let before = (entries(&log, OTHER), log.end());
+    store.close().await;
+    drop((log, store));
+    let store = open(dir.path());
+    assert!(!store.is_damaged());
+    let log = own(&store, 2).await;
+    assert_eq!(before, (entries(&log, OTHER), log.end()));
+    assert!(matches!(log.read(gone), Err(ReadError::Gone(_)) | Ok(_)));
+    assert_eq!(log.bounds(QUEUE).next, QueueOffset(0));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_is_not_recycled_while_a_record_of_it_is_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    let body = vec![9; 200 << 10];
+    let held = log.read(send(&log, QUEUE, &body).await).unwrap().body;
+    let copy = held.to_vec();
+    for round in 0..12u64 {
+        let queue = QueueUid(100 + round);
+        log.open_queue(queue, Level::Local);
+        for _ in 0..4 {
+            loop {
+                match log.append(vec![message(queue, &body)], Class::Message) {
+                    Ok(appended) => break log.reached(Level::Local, appended.end).await.unwrap(),
+                    Err(refused) => {
+                        assert_eq!(refused, Refused::Busy);
+                        Env::system().sleep(Duration::from_millis(5)).await;
+                    }
+                }
+            }
+        }
+        log.forget_queues(&[queue, QUEUE]);
+    }
+    assert_eq!(held, copy);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_and_sizes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    send(&log, QUEUE, b"a").await;
+    let time = entries(&log, QUEUE)[0].time;
+    assert_eq!(log.offset_at_time(QUEUE, time), QueueOffset(0));
+    assert_eq!(log.offset_at_time(QUEUE, Timestamp(time.0 + 1)), QueueOffset(1));
+    let large = log.append(vec![message(QUEUE, &vec![0; 1 << 20])], Class::Message);
+    assert!(matches!(large, Err(Refused::TooLarge { limit: 262_144, .. })), "{large:?}");
+    assert!(matches!(log.read(log.end()), Err(ReadError::NotYet(_))));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn async_messages_are_acknowledged_at_their_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    let queue = QueueUid(50);
+    log.open_queue(queue, Level::Async);
+    let appended = log.append(vec![message(queue, b"a")], Class::Message).unwrap();
+    log.reached(Level::Async, appended.end).await.unwrap();
+    assert_eq!(bodies(&log, queue).len(), 1);
+    store.close().await;
+}
