@@ -51,7 +51,10 @@ fn json_frame_has_apache_s_bytes() {
 
 #[test]
 fn bare_json_header_has_apache_s_text() {
-    let header = r#"{"code":105,"flag":2,"language":"JAVA","opaque":7,"serializeTypeCurrentRPC":"JSON","version":513}"#;
+    let header = concat!(
+        r#"{"code":105,"flag":2,"language":"JAVA","opaque":7,"#,
+        r#""serializeTypeCurrentRPC":"JSON","version":513}"#
+    );
     let frame = Frame { flag: Frame::ONEWAY, ..Frame::request(105, 7) };
     assert_eq!(encode(&frame).unwrap(), json_frame(header, ""));
     assert!(frame.is_oneway() && !frame.is_response());

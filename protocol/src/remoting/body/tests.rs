@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::*;
 
 fn is_golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, golden: &str) {
+    let golden = golden.trim_end();
     assert_eq!(serde_json::to_string(value).unwrap(), golden);
     assert_eq!(serde_json::from_str::<T>(golden).unwrap(), *value);
 }
@@ -38,8 +39,6 @@ fn queue(queue_id: i32) -> MessageQueue {
     MessageQueue { broker_name: "b".to_owned(), queue_id, topic: "t".to_owned() }
 }
 
-const SUBSCRIPTION: &str = r#"{"classFilterMode":false,"codeSet":[97],"expressionType":"TAG","subString":"a||b","subVersion":5,"tagsSet":["a"],"topic":"t"}"#;
-
 #[test]
 fn routes_are_apache_s() {
     let route = TopicRouteData {
@@ -53,18 +52,12 @@ fn routes_are_apache_s() {
         }],
         ..TopicRouteData::default()
     };
-    is_golden(
-        &route,
-        r#"{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:10911"},"brokerName":"b","cluster":"c","enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"b","perm":6,"readQueueNums":4,"topicSysFlag":0,"writeQueueNums":4}]}"#,
-    );
+    is_golden(&route, include_str!("golden/topic_route_data.json"));
     let cluster = ClusterInfo {
         broker_addr_table: BTreeMap::from([("b".to_owned(), broker())]),
         cluster_addr_table: BTreeMap::from([("c".to_owned(), vec!["b".to_owned()])]),
     };
-    is_golden(
-        &cluster,
-        r#"{"brokerAddrTable":{"b":{"brokerAddrs":{"0":"127.0.0.1:10911"},"brokerName":"b","cluster":"c","enableActingMaster":false}},"clusterAddrTable":{"c":["b"]}}"#,
-    );
+    is_golden(&cluster, include_str!("golden/cluster_info.json"));
 }
 
 #[test]
@@ -85,10 +78,7 @@ fn topic_settings_are_apache_s() {
         write_queue_nums: 8,
         ..TopicConfig::default()
     };
-    is_golden(
-        &config,
-        r#"{"attributes":{"message.type":"FIFO"},"order":false,"perm":6,"readQueueNums":8,"topicFilterType":"SINGLE_TAG","topicName":"t","topicSysFlag":0,"writeQueueNums":8}"#,
-    );
+    is_golden(&config, include_str!("golden/topic_config.json"));
 }
 
 #[test]
@@ -97,7 +87,7 @@ fn topic_stats_have_objects_for_keys() {
     let mut stats = TopicStatsTable::default();
     assert_eq!(stats.encode(), r#"{"offsetTable":{},"topicPutTps":0.0}"#);
     stats.offset_table = vec![(queue(0), filled), (queue(1), TopicOffset::default())];
-    let golden = r#"{"offsetTable":{{"brokerName":"b","queueId":0,"topic":"t"}:{"lastUpdateTimestamp":3,"maxOffset":2,"minOffset":1},{"brokerName":"b","queueId":1,"topic":"t"}:{"lastUpdateTimestamp":0,"maxOffset":0,"minOffset":0}},"topicPutTps":0.0}"#;
+    let golden = include_str!("golden/topic_stats_table.json").trim_end();
     assert_eq!(stats.encode(), golden);
     assert_eq!(TopicStatsTable::decode(golden.as_bytes()).unwrap(), stats);
     for end in 0..golden.len() {
@@ -111,10 +101,7 @@ fn group_settings_are_apache_s() {
         group_name: "g".to_owned(),
         ..SubscriptionGroupConfig::default()
     };
-    is_golden(
-        &config,
-        r#"{"attributes":{},"brokerId":0,"consumeBroadcastEnable":true,"consumeEnable":true,"consumeFromMinEnable":true,"consumeMessageOrderly":false,"consumeTimeoutMinute":15,"groupName":"g","groupRetryPolicy":{"type":"CUSTOMIZED"},"groupSysFlag":0,"notifyConsumerIdsChangedEnable":true,"retryMaxTimes":16,"retryQueueNums":1,"whichBrokerWhenConsumeSlowly":1}"#,
-    );
+    is_golden(&config, include_str!("golden/subscription_group_config.json"));
     config.attributes = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
     config.group_retry_policy = GroupRetryPolicy {
         customized_retry_policy: Some(CustomizedRetryPolicy { next: vec![1, 2] }),
@@ -131,10 +118,7 @@ fn group_settings_are_apache_s() {
         topic: "t".to_owned(),
         version: 7,
     }]);
-    is_golden(
-        &config,
-        r#"{"attributes":{"k":"v"},"brokerId":0,"consumeBroadcastEnable":true,"consumeEnable":true,"consumeFromMinEnable":true,"consumeMessageOrderly":false,"consumeTimeoutMinute":15,"groupName":"g","groupRetryPolicy":{"customizedRetryPolicy":{"next":[1,2]},"exponentialRetryPolicy":{"initial":1,"max":2,"multiplier":3},"type":"EXPONENTIAL"},"groupSysFlag":0,"notifyConsumerIdsChangedEnable":true,"retryMaxTimes":16,"retryQueueNums":1,"subscriptionDataSet":[{"expression":"a||b","expressionType":"TAG","topic":"t","version":7}],"whichBrokerWhenConsumeSlowly":1}"#,
-    );
+    is_golden(&config, include_str!("golden/subscription_group_config_full.json"));
 }
 
 #[test]
@@ -151,10 +135,8 @@ fn heartbeats_are_apache_s() {
         is_without_sub: true,
         ..HeartbeatData::default()
     };
-    let golden = format!(
-        r#"{{"clientID":"id","consumerDataSet":[{{"consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"g","messageModel":"CLUSTERING","subscriptionDataSet":[{SUBSCRIPTION}],"unitMode":false}}],"heartbeatFingerprint":0,"producerDataSet":[{{"groupName":"pg"}}],"withoutSub":true}}"#
-    );
-    is_golden(&heartbeat, &golden);
+    let golden = include_str!("golden/heartbeat_data.json");
+    is_golden(&heartbeat, golden);
 }
 
 #[test]
@@ -170,10 +152,8 @@ fn consumer_connections_are_apache_s() {
         subscription_table: BTreeMap::from([("t".to_owned(), subscription())]),
         ..ConsumerConnection::default()
     };
-    let golden = format!(
-        r#"{{"connectionSet":[{{"clientAddr":"1.2.3.4:5","clientId":"id","language":"JAVA","version":513}}],"consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","subscriptionTable":{{"t":{SUBSCRIPTION}}}}}"#
-    );
-    is_golden(&connections, &golden);
+    let golden = include_str!("golden/consumer_connection.json");
+    is_golden(&connections, golden);
 }
 
 #[test]
@@ -347,7 +327,8 @@ proptest! {
             (queue, TopicOffset { last_update_timestamp, max_offset, min_offset })
         };
         let offset_table: Vec<_> = rows.into_iter().map(row).collect();
-        let read = TopicStatsTable::decode(&TopicStatsTable { offset_table: offset_table.clone(), topic_put_tps }.encode()).unwrap();
+        let table = TopicStatsTable { offset_table: offset_table.clone(), topic_put_tps };
+        let read = TopicStatsTable::decode(&table.encode()).unwrap();
         prop_assert_eq!(read.offset_table, offset_table);
         // serde_json's reader may be off by one in the last place.
         prop_assert!((read.topic_put_tps - topic_put_tps).abs() <= topic_put_tps * f64::EPSILON);
