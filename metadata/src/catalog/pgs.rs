@@ -26,8 +26,8 @@ impl Catalog {
         Ok(record.map(|record| (record, revision)))
     }
 
-    /// CREATE, where `seen` is `None`; OPEN, on the revision from which `record` was worked out. The comparison is of the
-    /// revision, never of a field (rule M1).
+    /// CREATE, where `seen` is `None`; OPEN, on the revision from which `record` was worked out. The comparison is of
+    /// the revision, never of a field (rule M1).
     ///
     /// # Errors
     /// What the store says, when it is known that nothing was written.

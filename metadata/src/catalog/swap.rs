@@ -29,7 +29,13 @@ impl Catalog {
         // What was asked for with an unknown outcome (rule M2).
         let mut in_doubt: Option<Option<R>> = None;
         for _ in 0..ATTEMPTS_MAX {
-            let (found, modified) = self.read::<R>(&key).await?;
+            let (found, modified) = match self.read::<R>(&key).await {
+                Ok(read) => read,
+                Err(error) => {
+                    self.wait_before_retry(error).await?;
+                    continue;
+                }
+            };
             if in_doubt.as_ref().is_some_and(|asked| *asked == found) {
                 self.shown(modified).await?;
                 return Ok(found);

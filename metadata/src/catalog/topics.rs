@@ -26,8 +26,8 @@ impl Catalog {
         self.make_topic(spec, |topic, _| Err(CatalogError::TopicExists(topic.name.clone()))).await
     }
 
-    /// Makes a topic, or makes the one that is there as `spec` says: queues are only added, a durability left open stays.
-    /// Asking twice for the same changes nothing the second time.
+    /// Makes a topic, or makes the one that is there as `spec` says: queues are only added, a durability left open
+    /// stays. Asking twice for the same changes nothing the second time.
     ///
     /// # Errors
     /// A name that cannot be a topic's, a number of queues that cannot be, [`CatalogError::Shrink`], or a durability

@@ -37,7 +37,13 @@ impl Catalog {
     /// not tell whose it is.
     async fn take_block(&self) -> Result<Range<u64>, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            let (found, modified) = self.read::<UidMark>(key::UID).await?;
+            let (found, modified) = match self.read::<UidMark>(key::UID).await {
+                Ok(read) => read,
+                Err(error) => {
+                    self.wait_before_retry(error).await?;
+                    continue;
+                }
+            };
             let expect = found.map_or(Expect::Absent, |_| Expect::Modified(modified));
             let mark = found.unwrap_or(UidMark::FIRST);
             let next = mark.taking(BLOCK).ok_or(Error::UidsExhausted)?;

@@ -1,7 +1,7 @@
 //! Attributes: the open-ended part of topics and groups, as `mqadmin -a +key=value,-key` gives them.
 //!
-//! An attribute that is not known is refused, as Apache does, and so is a value that asks for what this version does not
-//! do: a setting that is silently without effect would be worse than an error.
+//! An attribute that is not known is refused, as Apache does, and so is a value that asks for what this version does
+//! not do: a setting that is silently without effect would be worse than an error.
 
 use super::{ConsumeFrom, Durability, GroupSpec, TopicKind, TopicSpec};
 

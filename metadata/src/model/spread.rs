@@ -1,8 +1,8 @@
 //! How a topic's queues lie over placement groups (DESIGN §2).
 //!
-//! A topic of n queues uses p = min(n, placement groups, [`TOPIC_PGS_MAX`]) of them, chosen once, at creation: p in a row,
-//! from a place that the name's hash gives, so that topics lie evenly. Queue i goes to the i mod p-th, with ids from 0
-//! inside each. Growing appends and never moves: p stays.
+//! A topic of n queues uses p = min(n, placement groups, [`TOPIC_PGS_MAX`]) of them, chosen once, at creation: p in a
+//! row, from a place that the name's hash gives, so that topics lie evenly. Queue i goes to the i mod p-th, with ids
+//! from 0 inside each. Growing appends and never moves: p stays.
 
 use super::Cluster;
 use storage::format::PgId;

@@ -208,7 +208,8 @@ pub struct Topic {
 impl Topic {
     const SCHEMA: u8 = 1;
 
-    /// A new incarnation. `uid_base` begins [`QUEUES_MAX`] uids that are its own; `spec` has 1 to [`QUEUES_MAX`] queues.
+    /// A new incarnation. `uid_base` begins [`QUEUES_MAX`] uids that are its own; `spec` has 1 to [`QUEUES_MAX`]
+    /// queues.
     pub fn create(spec: TopicSpec, cluster: &Cluster, uid_base: u64, created: Timestamp) -> Topic {
         let spread = spread::spread(cluster, spec.name.as_str(), spec.queues);
         Topic {

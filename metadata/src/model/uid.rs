@@ -1,7 +1,8 @@
 //! Uids: what queues of topics and dead-letter queues of groups are called in the logs.
 //!
 //! They come from one space and are never used again, so that no record of an old incarnation of a topic is ever taken
-//! for one of the new. Ranges are taken in blocks; what a process took and did not use is lost, of which 2^63 allow much.
+//! for one of the new. Ranges are taken in blocks; what a process took and did not use is lost, of which 2^63 allow
+//! much.
 
 use super::codec::{Record, RecordError, opened, sealed};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! How a placement group gets its next epoch, decided purely: [`Takeover`] says what to do, the gateway does it and says
-//! what came of it.
+//! How a placement group gets its next epoch, decided purely: [`Takeover`] says what to do, the gateway does it and
+//! says what came of it.
 //!
 //! This is design/replication.md §6 with proof (a), the seals. Takeover, restart and first use are this one procedure;
 //! in the embedded default a store seals itself.

@@ -6,9 +6,9 @@
 //! - **Linearizable.** A read shows every transaction answered before it was asked for, and so does `txn`.
 //! - **Durable.** An answer is given when a crash of the store's host cannot take it back.
 //! - **Atomic.** All compares are made against one state, and all changes applied to it, or none.
-//! - **Leases** are counted by the store's own monotonic clock. They never enter an argument about safety; they say when
-//!   somebody *tries* something. When the store (or its leader) starts again, each lease has its full time again. When one
-//!   ends, the keys bound to it are deleted in one transaction of its own.
+//! - **Leases** are counted by the store's own monotonic clock. They never enter an argument about safety; they say
+//!   when somebody *tries* something. When the store (or its leader) starts again, each lease has its full time
+//!   again. When one ends, the keys bound to it are deleted in one transaction of its own.
 //! - **Watches** see every change with a revision from the one asked for, in order, once, a transaction never in parts.
 //!   Where the store no longer knows the past, the watch says so and ends; the caller lists anew.
 //! - **Unknown outcomes** are said to be unknown ([`super::Applied`]). No other error leaves a change behind.

@@ -83,7 +83,6 @@ impl RedbStore {
     /// # Errors
     /// As [`RedbStore::open`].
     pub fn open_with(config: RedbConfig, env: Env) -> Result<RedbStore, Error> {
-        let not_opened = |cause: redb::Error| Failure::new(Applied::No, cause).to_error();
         let database = Database::create(&config.path).map_err(|error| {
             if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
                 return Error::Locked(config.path.display().to_string());
@@ -91,6 +90,15 @@ impl RedbStore {
             not_opened(error.into())
         })?;
         sync_folder(&config.path).map_err(|error| not_opened(error.into()))?;
+        RedbStore::over(database, &config, env)
+    }
+
+    /// Starts the thread that has `database`.
+    pub(super) fn over(
+        database: Database,
+        config: &RedbConfig,
+        env: Env,
+    ) -> Result<RedbStore, Error> {
         let state = load(&database, env.monotonic()).map_err(not_opened)?;
         let (orders, inbox) = sync_channel(WAITING_MAX);
         let (revised, revision) = watch::channel(Revision(state.revision));
@@ -303,6 +311,10 @@ impl Worker {
             self.failure = Some(Failure { applied: Applied::No, ..failure.clone() });
         }
     }
+}
+
+fn not_opened(cause: redb::Error) -> Error {
+    Failure::new(Applied::No, cause).to_error()
 }
 
 fn load(database: &Database, now: Duration) -> Result<State, redb::Error> {

@@ -90,3 +90,33 @@ pub(super) fn decode_events(revision: Revision, bytes: &[u8]) -> Result<Vec<Even
 pub(super) fn corrupt(table: &str, what: &dyn std::fmt::Display) -> redb::Error {
     redb::Error::Corrupted(format!("table {table}: {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_these_bytes() {
+        let pair = KeyValue {
+            key: "k".into(),
+            value: Bytes::from_static(b"v"),
+            modified: Revision(300),
+            lease: Some(LeaseId(7)),
+        };
+        let row = encode_pair(&pair);
+        assert_eq!(row, [8, 0xac, 2, 16, 7, 26, 1, b'v']);
+        assert_eq!(decode_pair("k", &row).unwrap(), pair);
+        let gone = Event::Delete { key: "g".into(), revision: Revision(300) };
+        let events = [Event::Put(pair), gone];
+        let row = encode_events(&events);
+        let put = [10, 8, 10, 1, b'k', 18, 1, b'v', 24, 7];
+        assert_eq!(row, [&put[..], &[10, 3, 10, 1, b'g']].concat());
+        assert_eq!(decode_events(Revision(300), &row).unwrap(), events);
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error() {
+        assert!(matches!(decode_pair("k", &[8]), Err(redb::Error::Corrupted(_))));
+        assert!(matches!(decode_events(Revision(1), &[10, 9]), Err(redb::Error::Corrupted(_))));
+    }
+}

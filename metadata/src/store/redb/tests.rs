@@ -4,6 +4,7 @@ use super::{RedbConfig, RedbStore};
 use crate::store::conformance::Harness;
 use crate::store::{Advice, Applied, Change, Error, Future, MetadataStore, Revision, Txn};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::env::{Env, ManualClock, Timestamp};
 use tempfile::TempDir;
@@ -126,4 +127,64 @@ async fn history_is_bounded_in_bytes_too() {
     let crate::store::WatchItem::Compacted { oldest } = compacted else { panic!("{compacted:?}") };
     assert!(oldest > Revision(10) && oldest <= Revision(20), "{oldest}");
     store.watch("", oldest).next().await.unwrap();
+}
+
+/// A disk in memory that fails when told to.
+#[derive(Debug, Default)]
+struct FailingDisk {
+    disk: redb::backends::InMemoryBackend,
+    fails: Arc<AtomicBool>,
+}
+
+impl FailingDisk {
+    fn check(&self) -> Result<(), std::io::Error> {
+        let failed = self.fails.load(Ordering::SeqCst);
+        if failed { Err(std::io::Error::other("the disk failed")) } else { Ok(()) }
+    }
+}
+
+impl redb::StorageBackend for FailingDisk {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.disk.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.disk.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.check()?;
+        self.disk.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        self.check()?;
+        self.disk.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.check()?;
+        self.disk.write(offset, data)
+    }
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_of_unknown_outcome_and_ends_the_store() {
+    let disk = FailingDisk::default();
+    let fails = disk.fails.clone();
+    let database = redb::Builder::new().create_with_backend(disk).unwrap();
+    let store = RedbStore::over(database, &RedbConfig::at("unused"), Env::system()).unwrap();
+    put(&store, "before", "v").await;
+    let mut watch = store.watch("", Revision(1));
+    watch.next().await.unwrap();
+    fails.store(true, Ordering::SeqCst);
+    let change = Change::Put { key: "lost".into(), value: "v".into(), lease: None };
+    let error = store.txn(Txn { then: vec![change], ..Txn::default() }).await.unwrap_err();
+    assert_eq!((error.applied(), error.advice()), (Applied::Unknown, Advice::Stop), "{error:?}");
+    // Also when the disk is well again: what is in the file is only known after opening it.
+    fails.store(false, Ordering::SeqCst);
+    let error = store.get("before").await.unwrap_err();
+    assert!(matches!(error, Error::Broken { applied: Applied::No, .. }), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("the disk failed"), "{source}");
+    // The failed transaction is told to nobody.
+    let quiet = tokio::time::timeout(Duration::from_millis(50), watch.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    store.close().await;
 }
