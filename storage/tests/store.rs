@@ -1,12 +1,14 @@
 //! The store on a real disk, through its public face.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 use storage::env::{Env, Timestamp};
 use storage::{
-    Class, Draft, Entry, Epoch, Error, FillState, Level, Log, Lsn, Patch, PgId, QueueOffset,
-    QueueUid, ReadError, RecordKind, Refused, Sealed, Store, StoreConfig, StoreRefused,
+    Appended, Class, Draft, Entry, Epoch, Error, FillState, Level, Log, Lsn, Patch, PgId,
+    QueueOffset, QueueUid, ReadError, RecordKind, Refused, Sealed, Store, StoreConfig,
+    StoreRefused,
 };
 
 const PG: PgId = PgId::new(1).unwrap();
@@ -60,9 +62,20 @@ fn message(queue: QueueUid, body: &[u8]) -> Draft {
 }
 
 async fn send(log: &Log, queue: QueueUid, body: &[u8]) -> Lsn {
-    let appended = log.append(vec![message(queue, body)], Class::Message).unwrap();
+    let appended = append(log, queue, body).await.unwrap();
     log.reached(Level::Local, appended.end).await.unwrap();
     appended.places[0].lsn
+}
+
+/// Appends a message, again while the journal is only busy.
+async fn append(log: &Log, queue: QueueUid, body: &[u8]) -> Result<Appended, Refused> {
+    loop {
+        let result = log.append(vec![message(queue, body)], Class::Message);
+        if result != Err(Refused::Busy) {
+            return result;
+        }
+        Env::system().sleep(Duration::from_millis(5)).await;
+    }
 }
 
 fn entries(log: &Log, queue: QueueUid) -> Vec<Entry> {
@@ -134,10 +147,8 @@ async fn a_store_that_was_not_closed_keeps_what_was_synced() {
         let used = store.fill().used;
         assert!(used < 2 << 20, "a restart uses up no segment: {used}");
         drop(store);
-        until("the folder is free", || {
-            !matches!(std::fs::File::open(dir.path()).unwrap().try_lock(), Err(_))
-        })
-        .await;
+        until("the folder is free", || std::fs::File::open(dir.path()).unwrap().try_lock().is_ok())
+            .await;
     }
 }
 
@@ -177,7 +188,7 @@ async fn the_dispatcher_hears_of_what_became_visible() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let log = own(&store, 1).await;
-    let dispatcher = tokio::spawn({
+    let dispatcher = Env::system().spawn("dispatcher", {
         let log = log.clone();
         async move {
             let mut heard = 0;
@@ -206,12 +217,11 @@ async fn a_full_journal_refuses_messages_first_and_loses_nothing() {
     let mut sent = 0;
     for size in [100 << 10, 4 << 10, 1] {
         let refused = loop {
-            match log.append(vec![message(QUEUE, &body[..size])], Class::Message) {
+            match append(&log, QUEUE, &body[..size]).await {
                 Ok(appended) => {
                     log.reached(Level::Local, appended.end).await.unwrap();
                     sent += 1;
                 }
-                Err(Refused::Busy) => Env::system().sleep(Duration::from_millis(5)).await,
                 Err(refused) => break refused,
             }
         };
@@ -282,15 +292,7 @@ async fn a_segment_is_not_recycled_while_a_record_of_it_is_held() {
         let queue = QueueUid(100 + round);
         log.open_queue(queue, Level::Local);
         for _ in 0..4 {
-            loop {
-                match log.append(vec![message(queue, &body)], Class::Message) {
-                    Ok(appended) => break log.reached(Level::Local, appended.end).await.unwrap(),
-                    Err(refused) => {
-                        assert_eq!(refused, Refused::Busy);
-                        Env::system().sleep(Duration::from_millis(5)).await;
-                    }
-                }
-            }
+            send(&log, queue, &body).await;
         }
         log.forget_queues(&[queue, QUEUE]);
     }

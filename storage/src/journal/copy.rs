@@ -10,6 +10,7 @@ use super::level::{Level, Lost};
 use super::waiters::{Ticket, Waiters};
 use crate::format::{Epoch, JoinRecord, Lsn, PgId, QueueUid, RestateRecord};
 use parking_lot::{Mutex, RwLock};
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -131,8 +132,8 @@ pub(crate) struct PgCopy {
     /// an offset of it is shown (design/replication.md §8, L2).
     hold: AtomicU64,
     waiting: [Mutex<Waiters>; 2],
-    /// The log of the epoch's owner, if it was asked for.
-    pub(crate) owner: Mutex<Weak<crate::log::Inner>>,
+    /// The log of the epoch's owner, if it was asked for; of what type is the log's affair.
+    pub(crate) owner: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
     /// Called when a watermark moved; for the one who hands out new messages.
     pub(crate) moved: Notify,
 }

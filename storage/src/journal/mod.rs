@@ -47,7 +47,7 @@ pub(crate) use frames::FrameRef;
 pub(crate) use inbox::{Control, Group, Item, Offsets};
 pub use level::{Level, Lost};
 pub(crate) use segment::Segment;
-pub(crate) use space::{For, frame_need};
+pub(crate) use space::{For, NoRoom, frame_need};
 pub(crate) use store::Handle;
 pub use store::Store;
 pub(crate) use walk::records;

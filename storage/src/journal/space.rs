@@ -8,7 +8,6 @@ use super::config::{Fill, FillState};
 use super::draft::Class;
 use super::spare::Spare;
 use crate::format::{BLOCK_BYTES, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
-use crate::log::Refused;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +28,17 @@ pub(crate) const fn frame_need(payload: u64) -> u64 {
 pub(crate) enum For {
     Append(Class),
     Store,
+}
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The journal has what it may have.
+    Full { used: u64, capacity: u64 },
+    /// The disk has not.
+    DiskFull,
+    /// The next segment is not ready yet.
+    Busy,
 }
 
 #[derive(Default)]
@@ -98,7 +108,7 @@ impl Space {
     ///
     /// # Errors
     /// When there is no room for this class.
-    pub(crate) fn reserve(&self, whom: For, need: u64) -> Result<(), Refused> {
+    pub(crate) fn reserve(&self, whom: For, need: u64) -> Result<(), NoRoom> {
         let (limit, kept) = match whom {
             For::Append(Class::Message) => (self.capacity() / 10 * 9, self.reserve_bytes()),
             For::Append(Class::Reserve) => (self.capacity(), 0),
@@ -110,7 +120,7 @@ impl Space {
             let used = self.used.load(Ordering::Acquire);
             let wanted = reserved + need;
             if used + wanted > limit {
-                return Err(Refused::Full { used: used + reserved, capacity: self.capacity() });
+                return Err(NoRoom::Full { used: used + reserved, capacity: self.capacity() });
             }
             if wanted + kept > self.promised.load(Ordering::Acquire) {
                 return Err(self.why_no_room(used + reserved));
@@ -127,13 +137,20 @@ impl Space {
         }
     }
 
-    fn why_no_room(&self, used: u64) -> Refused {
+    /// Whether no file could become a spare.
+    fn all_in_use(&self) -> bool {
+        let places = self.places.lock();
+        let written = places.sealed / self.segment_bytes + u64::from(places.active_used > 0);
+        written + places.spares.len() as u64 >= self.files_max
+    }
+
+    fn why_no_room(&self, used: u64) -> NoRoom {
         if self.disk_full.load(Ordering::Acquire) {
-            Refused::DiskFull
-        } else if self.places.lock().files >= self.files_max {
-            Refused::Full { used, capacity: self.capacity() }
+            NoRoom::DiskFull
+        } else if self.all_in_use() {
+            NoRoom::Full { used, capacity: self.capacity() }
         } else {
-            Refused::Busy
+            NoRoom::Busy
         }
     }
 
@@ -240,7 +257,7 @@ impl Space {
                 self.settle(probe);
                 false
             }
-            Err(refused) => refused != Refused::Busy,
+            Err(none) => none != NoRoom::Busy,
         };
         let state = if refuses(Class::Reserve) {
             FillState::RefusingAll

@@ -6,14 +6,14 @@ use crate::format::{
     Envelope, Epoch, Kind, Lsn, PgId, QueueOffset, QueueOpenRecord, QueueUid, RecordKind,
 };
 use crate::journal::{
-    Class, Control, Draft, For, FrameRef, Group, Handle, Item, Level, Lost, Offsets, Patch, PgCopy,
-    Segment, Store, StoreRefused, frame_need, records,
+    Class, Control, Draft, For, FrameRef, Group, Handle, Item, Level, Lost, NoRoom, Offsets, Patch,
+    PgCopy, Segment, Store, StoreRefused, frame_need, records,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Bytes that a log may be ahead of what is synced. With at least 40 bytes a record this is fewer records than
 /// [`super::state::GAP`], so an offset that was shown and lost is always skipped after a crash.
@@ -30,7 +30,7 @@ pub struct Log {
     inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
+struct Inner {
     handle: Arc<Handle>,
     copy: Arc<PgCopy>,
     epoch: Epoch,
@@ -50,13 +50,18 @@ impl Store {
         if self.shared().is_poisoned() {
             return Err(StoreRefused::Closed);
         }
-        if let Some(inner) = owner.upgrade().filter(|inner| inner.epoch == epoch) {
+        let known = owner.as_ref().and_then(Weak::upgrade);
+        if let Some(Ok(inner)) = known.map(Arc::downcast::<Inner>)
+            && inner.epoch == epoch
+        {
             return Ok(Log { inner });
         }
         let state = Mutex::new(rebuild(&copy));
         let handle = Arc::clone(self.handle());
         let inner = Arc::new(Inner { handle, copy: Arc::clone(&copy), epoch, state });
-        *owner = Arc::downgrade(&inner);
+        let weak: Weak<Inner> = Arc::downgrade(&inner);
+        *owner = Some(weak);
+        drop(owner);
         Ok(Log { inner })
     }
 }
@@ -194,7 +199,7 @@ impl Log {
             return Ok(Appended { first, end: first, time, places: Vec::new() });
         }
         let need = frame_need(bytes);
-        space.reserve(For::Append(class), need)?;
+        space.reserve(For::Append(class), need).map_err(no_room)?;
         for (queue, record) in &opened {
             state.opened(*queue, *record);
         }
@@ -401,6 +406,14 @@ impl Log {
         }
         known.remove(&QueueUid(0));
         known
+    }
+}
+
+fn no_room(why: NoRoom) -> Refused {
+    match why {
+        NoRoom::Full { used, capacity } => Refused::Full { used, capacity },
+        NoRoom::DiskFull => Refused::DiskFull,
+        NoRoom::Busy => Refused::Busy,
     }
 }
 

@@ -9,5 +9,4 @@ mod index;
 mod state;
 
 pub use answer::{Appended, Bounds, Entry, Place, ReadError, RecordView, Refused};
-pub(crate) use handle::Inner;
 pub use handle::Log;
