@@ -44,6 +44,7 @@ macro_rules! metadata_conformance {
             a_key_changed_twice_is_refused
             a_watch_tells_changes_in_order_and_whole
             a_watch_resumes_without_gap_or_repetition
+            a_long_past_is_told_to_its_end
             a_watch_ahead_of_the_present_begins_there
             a_watch_dropped_while_waiting_loses_nothing
             a_list_and_a_watch_make_a_copy

@@ -4,7 +4,7 @@ use super::Harness;
 use super::ask::{
     batch, change, delete, done, events, list, patient, put, value_of, watched, yields,
 };
-use crate::store::{Change, Event, KeyValue, Revision, Txn, WatchItem};
+use crate::store::{Change, EVENTS_BATCH_MAX, Event, KeyValue, OPS_MAX, Revision, Txn, WatchItem};
 use std::collections::BTreeMap;
 
 /// Puts and deletes of a prefix, a transaction in one piece, and nothing else.
@@ -76,6 +76,27 @@ pub async fn a_watch_resumes_without_gap_or_repetition(harness: &mut impl Harnes
     };
     let (_, values) = tokio::join!(writer, reader);
     assert_eq!(values, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// More than one answer of a watch can hold: all of it, once, and each transaction in one piece.
+pub async fn a_long_past_is_told_to_its_end(harness: &mut impl Harness) {
+    let store = harness.store();
+    let mut last = Revision(0);
+    let transactions = EVENTS_BATCH_MAX / OPS_MAX + 3;
+    for n in 0..transactions {
+        let then = (0..OPS_MAX).map(|op| change(&format!("k/{op}"), &n.to_string())).collect();
+        last = done(store.txn(Txn { then, ..Txn::default() }).await.expect("a transaction"));
+    }
+    let mut watch = store.watch("k/", Revision(1));
+    let (mut told, mut upto) = (Vec::new(), Revision(0));
+    while upto < last {
+        let (revision, events) = batch(&mut *watch).await;
+        assert_eq!(events.len() % OPS_MAX, 0, "part of a transaction");
+        told.extend(events.iter().filter_map(value_of));
+        upto = revision;
+    }
+    let want = (0..transactions).flat_map(|n| std::iter::repeat_n(n.to_string(), OPS_MAX));
+    assert_eq!(told, want.collect::<Vec<_>>());
 }
 
 /// What lies between now and there is not told.
