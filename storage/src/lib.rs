@@ -6,7 +6,7 @@ mod log;
 
 pub use format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 pub use journal::{
-    Class, Copy, Draft, Error, Fill, FillState, Level, Lost, Patch, Sealed, Store, StoreConfig,
-    StoreId, StoreRefused,
+    Class, Copy, Draft, Error, Fill, FillState, JoinedBy, Level, Lost, Patch, Sealed, Store,
+    StoreConfig, StoreId, StoreRefused,
 };
 pub use log::{Appended, Bounds, Entry, Log, Place, ReadError, RecordView, Refused};

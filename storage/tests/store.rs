@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 use storage::env::{Env, Timestamp};
 use storage::{
-    Appended, Class, Draft, Entry, Epoch, Error, FillState, Level, Log, Lsn, Patch, PgId,
+    Appended, Class, Draft, Entry, Epoch, Error, FillState, JoinedBy, Level, Log, Lsn, Patch, PgId,
     QueueOffset, QueueUid, ReadError, RecordKind, Refused, Sealed, Store, StoreConfig,
     StoreRefused,
 };
@@ -38,7 +38,7 @@ async fn own(store: &Store, epoch: u32) -> Log {
             Sealed::Nothing => PG.first_lsn(),
         },
     };
-    store.join(PG, Epoch(epoch), base, PG.first_lsn()).await.unwrap();
+    store.join(PG, Epoch(epoch), base, PG.first_lsn(), JoinedBy::Owner).await.unwrap();
     let log = store.log(PG, Epoch(epoch)).unwrap();
     log.open_queue(QUEUE, Level::Local);
     log.open_queue(OTHER, Level::Local);
@@ -173,10 +173,10 @@ async fn a_sealed_epoch_appends_and_acknowledges_nothing() {
     let refused = log.append(vec![message(QUEUE, b"b")], Class::Message);
     assert_eq!(refused, Err(Refused::Fenced));
     assert!(log.reached(Level::Local, end).await.is_err());
-    let joined = store.join(PG, Epoch(1), PG.first_lsn(), PG.first_lsn()).await;
+    let joined = store.join(PG, Epoch(1), PG.first_lsn(), PG.first_lsn(), JoinedBy::Owner).await;
     assert_eq!(joined, Err(StoreRefused::Sealed(Epoch(2))));
     assert!(matches!(store.log(PG, Epoch(1)), Err(StoreRefused::Sealed(Epoch(2)))));
-    let copy = store.join(PG, Epoch(2), end, PG.first_lsn()).await.unwrap();
+    let copy = store.join(PG, Epoch(2), end, PG.first_lsn(), JoinedBy::Owner).await.unwrap();
     assert_eq!((copy.label, copy.end, copy.synced), (Epoch(2), end, end));
     let log = store.log(PG, Epoch(2)).unwrap();
     assert_eq!(bodies(&log, QUEUE), ["head-a-tail"]);

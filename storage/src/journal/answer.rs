@@ -19,6 +19,15 @@ pub struct Copy {
     pub chain: u32,
 }
 
+/// Who joins a store to an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinedBy {
+    /// The owner of the epoch, to append. Refused once the epoch is sealed here.
+    Owner,
+    /// Who ends the epoch, to hold all of it before the next is opened (§6.3). Sealed or not, all the same.
+    Taker,
+}
+
 /// The answer to a seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {

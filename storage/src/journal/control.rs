@@ -21,8 +21,8 @@ impl Writer {
     pub(super) fn control(&mut self, copy: &Arc<PgCopy>, control: Control) {
         match control {
             Control::Seal { epoch, base, reply } => self.seal(copy, epoch, base, reply),
-            Control::Join { epoch, base, tiered, reply } => {
-                let plan = copy.state.lock().plan_join(epoch, base, tiered);
+            Control::Join { epoch, base, tiered, by, reply } => {
+                let plan = copy.state.lock().plan_join(epoch, base, tiered, by);
                 match plan {
                     Ok(plan) => self.join(copy, epoch, plan, tiered, reply),
                     Err(refused) => self.answer(reply, Err(refused)),

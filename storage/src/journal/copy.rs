@@ -4,7 +4,7 @@
 //! INV-COPY-2: `synced <= appended <= state.end`, all three at frame boundaries; frames below `appended` can be read.
 //! INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner waits for stays unknown to it.
 
-use super::answer::{Sealed, StoreRefused};
+use super::answer::{JoinedBy, Sealed, StoreRefused};
 use super::frames::Frames;
 use super::level::{Level, Lost};
 use super::waiters::{Ticket, Waiters};
@@ -72,17 +72,18 @@ impl CopyState {
         })
     }
 
-    /// S1, by the owner.
+    /// S1. A taker cannot append, so the fence is not its concern.
     pub(crate) fn plan_join(
         &self,
         epoch: Epoch,
         base: Lsn,
         tiered: Lsn,
+        by: JoinedBy,
     ) -> Result<JoinPlan, StoreRefused> {
         if self.label > epoch {
             return Err(StoreRefused::Newer(self.label));
         }
-        if self.fence > epoch {
+        if by == JoinedBy::Owner && self.fence > epoch {
             return Err(StoreRefused::Sealed(self.fence));
         }
         if self.label == epoch {
@@ -298,16 +299,24 @@ mod tests {
     #[test]
     fn join_keeps_only_what_the_epoch_before_shares() {
         let copy = state(3, 3, 10, 100);
-        let plan = |epoch| copy.plan_join(Epoch(epoch), Lsn(60), Lsn(40));
+        let plan = |epoch| copy.plan_join(Epoch(epoch), Lsn(60), Lsn(40), JoinedBy::Owner);
         assert_eq!(plan(2), Err(StoreRefused::Newer(Epoch(3))));
         assert_eq!(plan(3), Ok(JoinPlan::Stay));
         assert_eq!(plan(4), Ok(JoinPlan::CutAt(Lsn(60))));
         assert_eq!(plan(5), Ok(JoinPlan::BeginAt(Lsn(40))));
         let fenced = state(3, 5, 10, 100);
-        assert_eq!(fenced.plan_join(Epoch(4), Lsn(0), Lsn(0)), Err(StoreRefused::Sealed(Epoch(5))));
+        let by = |by| fenced.plan_join(Epoch(4), Lsn(60), Lsn(0), by);
+        assert_eq!(by(JoinedBy::Owner), Err(StoreRefused::Sealed(Epoch(5))));
+        assert_eq!(by(JoinedBy::Taker), Ok(JoinPlan::CutAt(Lsn(60))));
         let lost = CopyState { lost: true, ..state(3, 3, 10, 100) };
-        assert_eq!(lost.plan_join(Epoch(3), Lsn(0), Lsn(0)), Err(StoreRefused::Unknown));
-        assert_eq!(lost.plan_join(Epoch(4), Lsn(60), Lsn(40)), Ok(JoinPlan::BeginAt(Lsn(40))));
+        assert_eq!(
+            lost.plan_join(Epoch(3), Lsn(0), Lsn(0), JoinedBy::Owner),
+            Err(StoreRefused::Unknown)
+        );
+        assert_eq!(
+            lost.plan_join(Epoch(4), Lsn(60), Lsn(40), JoinedBy::Owner),
+            Ok(JoinPlan::BeginAt(Lsn(40)))
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What waits for the writer: a lane per placement group, taken from in turn by a quantum of bytes, so that one busy
 //! placement group cannot starve the others. How much may wait is bounded by the room that appends reserve and by the
 //! lead that a log may have over its synced end.
-use super::answer::{Copy, Sealed, StoreRefused};
+use super::answer::{Copy, JoinedBy, Sealed, StoreRefused};
 use super::copy::PgCopy;
 use super::draft::Draft;
 use crate::env::Timestamp;
@@ -57,6 +57,7 @@ pub(crate) enum Control {
         epoch: Epoch,
         base: Lsn,
         tiered: Lsn,
+        by: JoinedBy,
         reply: oneshot::Sender<Result<Copy, StoreRefused>>,
     },
     Forget {

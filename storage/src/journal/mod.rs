@@ -39,7 +39,7 @@ mod waiters;
 mod walk;
 mod writer;
 
-pub use answer::{Copy, Sealed, StoreRefused};
+pub use answer::{Copy, JoinedBy, Sealed, StoreRefused};
 pub use config::{Error, Fill, FillState, StoreConfig, StoreId};
 pub(crate) use copy::PgCopy;
 pub use draft::{Class, Draft, Patch};

@@ -1,6 +1,6 @@
 //! The store: a folder, its journal, and the three threads that run it.
 use super::active::Active;
-use super::answer::{Copy, Sealed, StoreRefused};
+use super::answer::{Copy, JoinedBy, Sealed, StoreRefused};
 use super::config::{Error, Fill, StoreConfig, StoreId};
 use super::disk::{Disk, MappedDisk};
 use super::inbox::{Control, Item, Wake};
@@ -84,7 +84,7 @@ impl Store {
         self.control(pg, |reply| Control::Seal { epoch, base, reply }).await
     }
 
-    /// S1 of design/replication.md §4, by the owner of `epoch`: from here on the store's copy is of `epoch`. Durable before
+    /// S1 of design/replication.md §4: from here on the store's copy is of `epoch`. Durable before
     /// the answer. Runs to its end also when the future is dropped.
     ///
     /// # Errors
@@ -95,8 +95,9 @@ impl Store {
         epoch: Epoch,
         base: Lsn,
         tiered: Lsn,
+        by: JoinedBy,
     ) -> Result<Copy, StoreRefused> {
-        self.control(pg, |reply| Control::Join { epoch, base, tiered, reply }).await
+        self.control(pg, |reply| Control::Join { epoch, base, tiered, by, reply }).await
     }
 
     async fn control<T>(
