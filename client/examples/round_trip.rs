@@ -1,7 +1,7 @@
 //! Sends messages from many tasks at once, receives them all, and acknowledges each.
 //!
-//! `cargo run -p stratamq-client --example round_trip -- 127.0.0.1:8081 TOPIC GROUP 1000`, against any RocketMQ 5 server
-//! on which the topic exists.
+//! `cargo run -p stratamq-client --example round_trip -- 127.0.0.1:8081 TOPIC GROUP 1000`, against
+//! any RocketMQ 5 server on which the topic exists.
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use client::{Config, Error, Filter, Message, Producer, Receive, SimpleConsumer};

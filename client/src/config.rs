@@ -70,8 +70,8 @@ pub enum Tls {
     /// Plaintext HTTP/2.
     #[default]
     Off,
-    /// TLS without a look at the server's certificate: keeps listeners out, not impostors. What the official Java, Go,
-    /// C# and C++ clients do by default.
+    /// TLS without a look at the server's certificate: keeps listeners out, not impostors. What the
+    /// official Java, Go, C# and C++ clients do by default.
     TrustAll,
     /// TLS with a server that one of these authorities vouches for, under the name in the endpoint.
     Roots(Vec<CertificateDer<'static>>),
@@ -86,8 +86,9 @@ pub struct Config {
     pub tls: Tls,
     /// How long an answer may take, beyond the wait that a receive asks for itself. Default: 3 s.
     pub request_timeout: Duration,
-    /// HTTP/2 connections per endpoint, at least 1. One serves a few hundred requests in flight; a connection has one
-    /// lock at either end, so a load of tens of thousands of requests a second wants several. Default: 1.
+    /// HTTP/2 connections per endpoint, at least 1. One serves a few hundred requests in flight; a
+    /// connection has one lock at either end, so a load of tens of thousands of requests a second
+    /// wants several. Default: 1.
     pub connections: usize,
     /// `resource_namespace` of every topic and group. Default: empty.
     pub namespace: String,

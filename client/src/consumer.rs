@@ -48,8 +48,8 @@ pub struct Receive {
     pub max: usize,
     /// For so long nobody else of the group gets them, 10 s to 12 h. Default: 30 s.
     pub invisible: Duration,
-    /// For so long the server waits for a first message, 5 s to 20 s: a shorter or longer wait becomes that. Default:
-    /// 20 s.
+    /// For so long the server waits for a first message, 5 s to 20 s: a shorter or longer wait
+    /// becomes that. Default: 20 s.
     pub wait: Duration,
 }
 
@@ -95,7 +95,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The server's name for this delivery. Opaque; changes with [`SimpleConsumer::change_invisible`].
+    /// The server's name for this delivery. Opaque; changes with
+    /// [`SimpleConsumer::change_invisible`].
     pub fn receipt_handle(&self) -> &str {
         &self.receipt_handle
     }
@@ -128,7 +129,8 @@ impl Delivery {
     }
 }
 
-/// A consumer that asks for messages when it wants some, and says what became of each. Clones share connections.
+/// A consumer that asks for messages when it wants some, and says what became of each. Clones share
+/// connections.
 #[derive(Clone)]
 pub struct SimpleConsumer {
     session: Arc<Session>,
@@ -141,7 +143,9 @@ impl SimpleConsumer {
     /// Connects, and waits until the servers of the topics have confirmed this consumer.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when nobody answers; [`Error::Refused`] with `TOPIC_NOT_FOUND`; [`Error::Declined`] for a group that the server will not have; [`Error::Invalid`] without a subscription.
+    /// [`Error::Unreachable`] when nobody answers; [`Error::Refused`] with `TOPIC_NOT_FOUND`;
+    /// [`Error::Declined`] for a group that the server will not have; [`Error::Invalid`] without a
+    /// subscription.
     pub async fn start(
         config: Config,
         group: impl Into<String>,
@@ -166,10 +170,11 @@ impl SimpleConsumer {
         })
     }
 
-    /// Takes messages of one topic, the next of the subscriptions in turn; none if none came while the server waited.
+    /// Takes messages of one topic, the next of the subscriptions in turn; none if none came while
+    /// the server waited.
     ///
-    /// Dropping the future gives up the wait. Messages that were on their way then come again after their invisible
-    /// time, or sooner.
+    /// Dropping the future gives up the wait. Messages that were on their way then come again after
+    /// their invisible time, or sooner.
     ///
     /// # Errors
     /// After any error nothing is lost: what the server may have handed out comes again.
@@ -220,19 +225,21 @@ impl SimpleConsumer {
     /// Says that a message is done with.
     ///
     /// # Errors
-    /// [`Error::Refused`] with `INVALID_RECEIPT_HANDLE` when the invisible time is over: the message will come again, or
-    /// has. After an unknown outcome it may be acknowledged again, which does no harm.
+    /// [`Error::Refused`] with `INVALID_RECEIPT_HANDLE` when the invisible time is over: the
+    /// message will come again, or has. After an unknown outcome it may be acknowledged again,
+    /// which does no harm.
     pub async fn ack(&self, delivery: &Delivery) -> Result<(), Error> {
         let mut results = self.ack_together(&[delivery]).await?;
         results.pop().unwrap_or(Err(Error::Malformed { rpc: "AckMessage", what: "no entry" }))
     }
 
-    /// Says that messages are done with, in as few requests as their topics and servers allow. The results are in the
-    /// order of the messages.
+    /// Says that messages are done with, in as few requests as their topics and servers allow. The
+    /// results are in the order of the messages.
     pub async fn ack_all(&self, deliveries: &[Delivery]) -> Vec<Result<(), Error>> {
         let mut results: Vec<Result<(), Error>> = Vec::new();
         let mut rest = deliveries;
-        // Neighbours of one topic and server go together; a batch that was received is a run of such.
+        // Neighbours of one topic and server go together; a batch that was received is a run of
+        // such.
         while let Some(first) = rest.first() {
             let alike =
                 |other: &&Delivery| other.endpoint == first.endpoint && other.topic == first.topic;
@@ -277,8 +284,8 @@ impl SimpleConsumer {
         Ok(answer.entries.into_iter().map(|e| Refusal::check(e.status).map_err(refused)).collect())
     }
 
-    /// Lets the message stay invisible for this long from now, 0 s to 12 h; a short time makes it come again soon, with
-    /// its attempt raised. The delivery gets a new handle.
+    /// Lets the message stay invisible for this long from now, 0 s to 12 h; a short time makes it
+    /// come again soon, with its attempt raised. The delivery gets a new handle.
     ///
     /// # Errors
     /// [`Error::Refused`] with `INVALID_RECEIPT_HANDLE` when the invisible time is over.

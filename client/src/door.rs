@@ -1,4 +1,5 @@
-//! The client's only door to clock, tasks and randomness: it runs in a user's process, on the user's runtime.
+//! The client's only door to clock, tasks and randomness: it runs in a user's process, on the
+//! user's runtime.
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -28,7 +29,8 @@ where
     tasks.spawn(task);
 }
 
-/// 64 bits that nobody can foretell: each `RandomState` is keyed anew from the operating system's entropy.
+/// 64 bits that nobody can foretell: each `RandomState` is keyed anew from the operating system's
+/// entropy.
 pub(crate) fn random_u64() -> u64 {
     RandomState::new().hash_one(now())
 }

@@ -22,7 +22,8 @@ pub enum Advice {
         /// The least pause.
         after: Duration,
     },
-    /// Something must be changed first: the request, the configuration, or what exists on the server.
+    /// Something must be changed first: the request, the configuration, or what exists on the
+    /// server.
     Fix,
     /// Nothing that a caller does helps: the client is closed, or the server is broken.
     Stop,
@@ -55,7 +56,8 @@ impl Refusal {
         }
     }
 
-    /// Codes of a server that may have done it nevertheless; below 50000 it has looked and declined.
+    /// Codes of a server that may have done it nevertheless; below 50000 it has looked and
+    /// declined.
     fn outcome(&self) -> Outcome {
         match self.known_code() {
             Some(Code::RequestTimeout) => Outcome::Unknown,
@@ -109,7 +111,7 @@ pub enum Error {
         refusal: Refusal,
     },
     /// Some messages of one request were taken and some were not. In the order of the messages.
-    #[error("{rpc}: {} of {} messages were refused", .entries.iter().filter(|e| e.is_err()).count(), .entries.len())]
+    #[error("{rpc}: {} of {} messages were refused", refusals(.entries), .entries.len())]
     Partly {
         /// The RPC's name.
         rpc: &'static str,
@@ -134,8 +136,8 @@ pub enum Error {
         /// How long the client waited.
         after: Duration,
     },
-    /// The server turned the call away without an answer of its own: an RPC that it does not have, settings or
-    /// credentials that it will not take.
+    /// The server turned the call away without an answer of its own: an RPC that it does not have,
+    /// settings or credentials that it will not take.
     #[error("{rpc} was declined: {reason}")]
     Declined {
         /// The RPC's name.
@@ -220,8 +222,12 @@ impl Error {
     }
 }
 
-/// gRPC codes by which a server says that it did not carry the call out. `Unavailable` is not among them: a connection
-/// that breaks under a call looks the same.
+fn refusals(entries: &[Result<crate::message::Receipt, Refusal>]) -> usize {
+    entries.iter().filter(|entry| entry.is_err()).count()
+}
+
+/// gRPC codes by which a server says that it did not carry the call out. `Unavailable` is not among
+/// them: a connection that breaks under a call looks the same.
 pub(crate) fn declines(code: tonic::Code) -> bool {
     matches!(
         code,

@@ -5,7 +5,8 @@ use protocol::stored::GrpcId;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// `host@pid@index@random`, as the official clients name themselves: unique for each producer and consumer.
+/// `host@pid@index@random`, as the official clients name themselves: unique for each producer and
+/// consumer.
 pub(crate) fn client_id() -> String {
     static INDEX: AtomicU64 = AtomicU64::new(0);
     let index = INDEX.fetch_add(1, Ordering::Relaxed);
@@ -27,8 +28,9 @@ pub(crate) fn hostname() -> &'static str {
 
 /// A new message id of the 5.x form (spec C.5).
 ///
-/// The bytes that stand for the machine are random, once per process, with the bit set that no real network card has: a
-/// process that comes back under the same id within one second still cannot repeat a name.
+/// The bytes that stand for the machine are random, once per process, with the bit set that no real
+/// network card has: a process that comes back under the same id within one second still cannot
+/// repeat a name.
 pub(crate) fn message_id() -> String {
     static MACHINE: LazyLock<[u8; 6]> = LazyLock::new(|| {
         let [_, _, first, rest @ ..] = door::random_u64().to_be_bytes();

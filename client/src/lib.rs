@@ -14,12 +14,14 @@
 //! ```
 //!
 //! What always holds:
-//! - A send whose answer did not come in time is *unknown*, never *failed*: [`Error::outcome`] tells the two apart, and
-//!   the client itself sends again only what certainly did not happen.
-//! - An error carries what the server said (its code, its words) and what the caller may do: [`Error::advice`].
+//! - A send whose answer did not come in time is *unknown*, never *failed*: [`Error::outcome`]
+//!   tells the two apart, and the client itself sends again only what certainly did not happen.
+//! - An error carries what the server said (its code, its words) and what the caller may do:
+//!   [`Error::advice`].
 //! - Nothing is checked here that the server checks: its refusal is the answer.
 //!
-//! It does not: compress or decompress bodies ([`Delivery::encoding`] says what came), verify digests, sign requests.
+//! It does not: compress or decompress bodies ([`Delivery::encoding`] says what came), verify
+//! digests, sign requests.
 mod config;
 mod consumer;
 mod door;

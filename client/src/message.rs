@@ -6,8 +6,9 @@ use prost_types::Timestamp;
 use protocol::grpc::v2 as pb;
 use std::time::{Duration, SystemTime};
 
-/// A message to send. It has its id from the beginning, so that a sender who never learns what became of a send can
-/// still recognise the message, and a clone that is sent again is the same message.
+/// A message to send. It has its id from the beginning, so that a sender who never learns what
+/// became of a send can still recognise the message, and a clone that is sent again is the same
+/// message.
 #[derive(Clone, Debug)]
 pub struct Message {
     topic: String,
@@ -56,7 +57,8 @@ impl Message {
         self
     }
 
-    /// Makes it a FIFO message: those of one group are delivered in the order in which they were stored.
+    /// Makes it a FIFO message: those of one group are delivered in the order in which they were
+    /// stored.
     #[must_use]
     pub fn group(mut self, group: impl Into<String>) -> Message {
         self.group = Some(group.into());

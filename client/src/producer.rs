@@ -21,12 +21,12 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Connects, and waits until the servers of `topics` have confirmed this producer. Further topics may be sent to;
-    /// they are looked up at their first message.
+    /// Connects, and waits until the servers of `topics` have confirmed this producer. Further
+    /// topics may be sent to; they are looked up at their first message.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when nobody answers; [`Error::Refused`] with `TOPIC_NOT_FOUND` for a topic that does not
-    /// exist, since a route query creates none.
+    /// [`Error::Unreachable`] when nobody answers; [`Error::Refused`] with `TOPIC_NOT_FOUND` for a
+    /// topic that does not exist, since a route query creates none.
     pub async fn start(
         config: Config,
         topics: impl IntoIterator<Item = impl Into<String>>,
@@ -38,8 +38,9 @@ impl Producer {
 
     /// Sends one message and waits until the server has it as durably as the topic demands.
     ///
-    /// What certainly did not happen and may be tried again (no connection, a full server) is tried again here, as often
-    /// as the server allows. Anything else is the caller's to decide. Dropping the future leaves the outcome unknown.
+    /// What certainly did not happen and may be tried again (no connection, a full server) is tried
+    /// again here, as often as the server allows. Anything else is the caller's to decide. Dropping
+    /// the future leaves the outcome unknown.
     ///
     /// # Errors
     /// See [`Error::outcome`]: after `Unknown` the message may be stored, now or a little later.
@@ -100,7 +101,8 @@ impl Producer {
         receipts(messages, answer)
     }
 
-    /// Tells the servers that this producer is gone, and ends its tasks. Clones fail with [`Error::Closed`] from here on.
+    /// Tells the servers that this producer is gone, and ends its tasks. Clones fail with
+    /// [`Error::Closed`] from here on.
     pub async fn close(&self) {
         self.session.close().await;
     }
@@ -120,7 +122,8 @@ fn receipts(messages: &[Message], answer: pb::SendMessageResponse) -> Result<Vec
     if let [only] = answer.entries.as_slice()
         && messages.len() > 1
     {
-        // Apache's proxy answers a batch with the entry of its first message; the others follow it in the queue.
+        // Apache's proxy answers a batch with the entry of its first message; the others follow it
+        // in the queue.
         let first =
             receipt(only.clone()).map_err(|refusal| Error::Refused { rpc: RPC, refusal })?;
         let follower = |(message, place): (&Message, i64)| Receipt {

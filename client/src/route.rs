@@ -19,12 +19,14 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     writable: Vec<Queue>,
-    /// One queue for each readable broker: a receive takes from every queue of the broker that it names.
+    /// One queue for each readable broker: a receive takes from every queue of the broker that it
+    /// names.
     readable: Vec<Queue>,
 }
 
 impl Route {
-    /// Reads an answer to QueryRoute. A broker without an address answers where the route came from.
+    /// Reads an answer to QueryRoute. A broker without an address answers where the route came
+    /// from.
     pub(crate) fn from_wire(queues: Vec<pb::MessageQueue>, access_point: &Endpoint) -> Route {
         let mut route = Route::default();
         for wire in queues {
@@ -54,7 +56,8 @@ impl Route {
         self.writable.get(n.checked_rem(self.writable.len())?)
     }
 
-    /// The queue of a message group: the one that the server and the official Java and Go clients choose (spec B.6).
+    /// The queue of a message group: the one that the server and the official Java and Go clients
+    /// choose (spec B.6).
     pub(crate) fn for_group(&self, message_group: &str) -> Option<&Queue> {
         let count = NonZeroUsize::new(self.writable.len())?;
         self.writable.get(ordered_queue(message_group, count))

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{ConnectError, Request, Response, Status, TimeoutExpired};
 
-/// The generation of official clients whose behaviour this one has. Servers compare it, as text, to tell what a client
-/// understands, so it is not this crate's version.
+/// The generation of official clients whose behaviour this one has. Servers compare it, as text, to
+/// tell what a client understands, so it is not this crate's version.
 pub(crate) const CLIENT_VERSION: &str = "5.2.0";
 
 /// The headers of every request (spec B.1).

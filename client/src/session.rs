@@ -1,7 +1,8 @@
 //! What a producer and a consumer have in common: a name, routes, peers, heartbeats and an end.
 //!
-//! Two kinds of tasks run for a session: one keeper (heartbeats, route refresh, settings), and for each endpoint of the
-//! routes one that attends the Telemetry stream. They end when the session is dropped.
+//! Two kinds of tasks run for a session: one keeper (heartbeats, route refresh, settings), and for
+//! each endpoint of the routes one that attends the Telemetry stream. They end when the session is
+//! dropped.
 
 use crate::config::{Config, Endpoint};
 use crate::error::{Error, Refusal};
@@ -19,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 
-/// Spec B.22: heartbeats every 10 s, the first after 1 s; routes every 30 s, first after 10; settings every 5 min.
+/// Spec B.22: heartbeats every 10 s, the first after 1 s; routes every 30 s, first after 10;
+/// settings every 5 min.
 const FIRST_BEAT_AFTER: Duration = Duration::from_secs(1);
 const BEAT_EVERY: Duration = Duration::from_secs(10);
 const BEATS_PER_ROUTE_REFRESH: u64 = 3;
@@ -80,7 +82,8 @@ pub(crate) struct Inner {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// A started client. Dropping it ends its tasks; only [`Session::close`] says goodbye to the servers.
+/// A started client. Dropping it ends its tasks; only [`Session::close`] says goodbye to the
+/// servers.
 pub(crate) struct Session(Arc<Inner>);
 
 impl Drop for Session {
@@ -151,8 +154,8 @@ impl Session {
         self.0.peer(endpoint)
     }
 
-    /// Tells every server that this client is gone. What is in flight goes on; new calls fail. Waits at most one
-    /// request timeout.
+    /// Tells every server that this client is gone. What is in flight goes on; new calls fail.
+    /// Waits at most one request timeout.
     pub(crate) async fn close(&self) {
         if self.0.closed.swap(true, Ordering::Relaxed) {
             return;
@@ -200,7 +203,8 @@ impl Inner {
         self.peers.read().values().filter(|peer| peer.linked.initialized()).cloned().collect()
     }
 
-    /// Asks for the route of `topic`, makes sure that everyone in it knows this client, and remembers it.
+    /// Asks for the route of `topic`, makes sure that everyone in it knows this client, and
+    /// remembers it.
     async fn learn_route(self: &Arc<Self>, topic: &str) -> Result<Arc<Route>, Error> {
         let route = Arc::new(self.query_route(topic).await?);
         let news = self.topics.lock().insert(topic.to_owned());

@@ -1,8 +1,9 @@
-//! The Telemetry stream (spec B.3): the client says what it is, the server answers with the settings that hold.
+//! The Telemetry stream (spec B.3): the client says what it is, the server answers with the
+//! settings that hold.
 //!
 //! ```text
-//! link():   open stream ─► settings ─► wait for the server's settings      (a start waits for this)
-//! attend(): ┌─► read commands until the stream ends ─► 1 s ─► link() ─┐    (for as long as the client lives)
+//! link():   open stream ─► settings ─► wait for the server's settings   (a start waits for it)
+//! attend(): ┌─► read commands until the stream ends ─► 1 s ─► link() ─┐   (until the end)
 //!           └──────────────────────────────────────────────────────────┘
 //! ```
 
@@ -25,7 +26,8 @@ use tonic::Streaming;
 const RPC: &str = "Telemetry";
 /// Pause before a stream is opened again, as the Java client.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// Commands waiting to be written; settings are sent every few minutes, answers at the server's pace.
+/// Commands waiting to be written; settings are sent every few minutes, answers at the server's
+/// pace.
 const OUTGOING_MAX: usize = 8;
 /// More attempts than this are not made for one send, whatever a server says.
 const ATTEMPTS_MAX: u32 = 16;
@@ -45,7 +47,8 @@ pub(crate) async fn link(inner: &Inner, peer: &Peer) -> Result<Link, Error> {
 
 async fn handshake(inner: &Inner, peer: &Peer, call: Call<'_>) -> Result<Link, Error> {
     let (outgoing, commands) = mpsc::channel(OUTGOING_MAX);
-    // The first command waits in the channel before the stream is opened: some servers answer only after reading it.
+    // The first command waits in the channel before the stream is opened: some servers answer only
+    // after reading it.
     let first = command(Command::Settings(settings(inner)));
     outgoing.try_send(first).map_err(|_| Error::Closed)?;
     let request = inner.headers.request(ReceiverStream::new(commands), None);
@@ -123,7 +126,8 @@ fn take(
         Some(Command::VerifyMessageCommand(asked)) => {
             Command::VerifyMessageResult(pb::VerifyMessageResult { nonce: asked.nonce })
         }
-        // Transactions and lite topics are not spoken here; the transport reconnects by itself when it must.
+        // Transactions and lite topics are not spoken here; the transport reconnects by itself when
+        // it must.
         Some(
             Command::RecoverOrphanedTransactionCommand(_)
             | Command::ReconnectEndpointsCommand(_)

@@ -120,13 +120,14 @@ fn way_out(code: Option<client::Code>) -> &'static str {
         }
         Some(Code::ConsumerGroupNotFound) => "make it with: stratamq group create GROUP",
         Some(Code::MessagePropertyConflictWithType) => {
-            "stratamq topic describe TOPIC says what the topic takes; --message-group makes a FIFO message"
+            "stratamq topic describe TOPIC says what it takes; --message-group makes a FIFO message"
         }
         Some(Code::TooManyRequests) => {
-            "the journal is full or the broker busy: wait, delete a topic, or give it more --journal-capacity"
+            "the journal is full or the broker busy: wait, delete a topic, or serve with more \
+             --journal-capacity"
         }
         Some(Code::InvalidReceiptHandle) => {
-            "the message stayed unacknowledged too long and comes again; a longer --invisible gives more time"
+            "the message was not acknowledged in time and comes again; --invisible gives more time"
         }
         Some(_) | None => "",
     }

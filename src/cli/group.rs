@@ -12,7 +12,8 @@ use std::time::Duration;
 pub(crate) enum GroupCommand {
     /// Make a consumer group
     ///
-    /// Groups come to be by themselves at first use; making one is for those that are not as the default.
+    /// Groups come to be by themselves at first use; making one is for those that are not as the
+    /// default.
     #[command(after_help = "Examples:
   stratamq group create readers --max-attempts 5
   stratamq group create readers --order fifo
@@ -36,7 +37,8 @@ pub(crate) struct Create {
     /// concurrent, or fifo: one after the other in each message group [default: concurrent]
     #[arg(long)]
     order: Option<String>,
-    /// Times until a message that was not acknowledged comes again; the last holds for all further attempts
+    /// Times until a message that was not acknowledged comes again; the last holds for all further
+    /// attempts
     #[arg(long, value_delimiter = ',', value_parser = duration, value_name = "TIME,TIME,...")]
     retry: Vec<Duration>,
     /// Succeed when the group is there already; what it has and is not named here stays
@@ -141,7 +143,9 @@ impl List {
 
 fn listed(list: &GroupList) -> String {
     if list.groups.is_empty() {
-        return "there is no group yet\none comes to be at its first use: stratamq message receive TOPIC --group NAME\n".to_owned();
+        return "there is no group yet\n\
+                one comes to be at its first use: stratamq message receive TOPIC --group NAME\n"
+            .to_owned();
     }
     let row = |group: &Group| {
         let attempts = group.max_attempts.to_string();

@@ -109,7 +109,8 @@ impl<'a> Admin<'a> {
             Ok(Answer { status, body })
         };
         tokio::pin!(answer);
-        // The connection has to be driven while the answer is awaited; when it ends first, the answer knows why.
+        // The connection has to be driven while the answer is awaited; when it ends first, the
+        // answer knows why.
         tokio::select! {
             biased;
             answer = &mut answer => return answer,

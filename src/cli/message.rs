@@ -20,7 +20,7 @@ pub(crate) enum MessageCommand {
     #[command(after_help = "Examples:
   stratamq message send hello \"first message\"
   stratamq message send hello one two three --tag numbers
-  stratamq message send orders '{\"id\":17}' --key 17 --property source=shop --message-group customer-4
+  stratamq message send orders '{\"id\":17}' --key 17 --property by=shop --message-group customer-4
   stratamq message send hello - < file")]
     Send(Send),
     /// Receive messages of a topic and acknowledge them

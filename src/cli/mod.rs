@@ -1,8 +1,9 @@
 //! The operator's commands: `stratamq topic | group | message`.
 //!
-//! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would. A command prints what
-//! it did and what to try next; with `--json` it prints only data. What fails says why and what to do on standard error,
-//! and by its exit code who is to act: 1 the broker refused, 2 the command was used wrongly, 3 nobody answers.
+//! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would.
+//! A command prints what it did and what to try next; with `--json` it prints only data. What fails
+//! says why and what to do on standard error, and by its exit code who is to act: 1 the broker
+//! refused, 2 the command was used wrongly, 3 nobody answers.
 mod connect;
 mod failure;
 mod group;

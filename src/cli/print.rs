@@ -87,8 +87,8 @@ pub(super) fn time(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
 }
 
-/// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01. Counts in eras of 400 years that
-/// begin on 1 March, so that the leap day is the last of its year.
+/// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01. Counts in
+/// eras of 400 years that begin on 1 March, so that the leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_BEFORE_1970: u64 = 719_468;
     const DAYS_PER_ERA: u64 = 146_097;

@@ -31,7 +31,8 @@ pub(crate) struct Create {
     /// Message queues in all: how many consumers can work side by side [default: 8]
     #[arg(long)]
     queues: Option<u32>,
-    /// What messages it takes: normal, fifo, delay, transaction, lite, priority or mixed [default: normal]
+    /// What messages it takes: normal, fifo, delay, transaction, lite, priority or mixed [default:
+    /// normal]
     #[arg(long)]
     kind: Option<String>,
     /// When a send is acknowledged: async (in memory), local (on disk) [default: local]
@@ -245,7 +246,8 @@ mod tests {
         assert_eq!(
             created(&topic(), true),
             "created topic orders: 2 queues, FIFO messages, durability local\n\
-             send to it with: stratamq message send orders \"first message\" --message-group GROUP\n"
+             send to it with: stratamq message send orders \"first message\" --message-group \
+             GROUP\n"
         );
     }
 

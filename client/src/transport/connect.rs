@@ -19,10 +19,11 @@ use tonic::transport::{Channel, Uri};
 /// One HTTP/2 connection that comes back by itself. Cheap to clone.
 pub(crate) type Stub = MessagingServiceClient<Channel>;
 
-/// A connection that is not there after this long will not come; shorter than a request's patience, so that the caller
-/// learns that nothing was sent.
+/// A connection that is not there after this long will not come; shorter than a request's patience,
+/// so that the caller learns that nothing was sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// As the official Java client: a gRPC server in Java cuts off who pings more often than every five minutes.
+/// As the official Java client: a gRPC server in Java cuts off who pings more often than every five
+/// minutes.
 const PING_INTERVAL: Duration = Duration::from_secs(300);
 const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// Enough for a batch of 32 messages of 4 MiB and their envelopes; the official clients set more.
@@ -55,7 +56,8 @@ impl Dial {
                 .parse::<Uri>()
                 .map_err(|error| Error::Invalid { what: format!("endpoint {to}: {error}") })
         };
-        // tonic dials what it takes for plaintext, because TLS is the connector's affair; the requests say what it is.
+        // tonic dials what it takes for plaintext, because TLS is the connector's affair; the
+        // requests say what it is.
         let origin = uri(if self.tls.is_some() { "https" } else { "http" })?;
         let channel = tonic::transport::Endpoint::from(uri("http")?)
             .origin(origin)

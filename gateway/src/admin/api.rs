@@ -1,6 +1,7 @@
 //! The bodies of the admin API. Requests refuse unknown fields; answers may get further ones.
 //!
-//! Enumerations travel as the words that RocketMQ and our attributes use, and are checked where they are read.
+//! Enumerations travel as the words that RocketMQ and our attributes use, and are checked where
+//! they are read.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
