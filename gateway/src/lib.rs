@@ -5,5 +5,6 @@ pub mod consume;
 pub mod group;
 pub mod listen;
 pub mod observe;
+pub mod ownership;
 pub mod produce;
 pub mod settings;

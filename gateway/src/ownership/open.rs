@@ -1,0 +1,174 @@
+//! Opening the next epoch of each placement group: does what `metadata::placement` decides.
+
+use super::owned::{Owned, PlacementGroup};
+use metadata::model::{Member, Owner, PgRecord, broker_name};
+use metadata::placement::{Event, Step, Stuck, Takeover, Taker, Unsealed};
+use metadata::{Catalog, OpenOutcome};
+use storage::format::{Epoch, Lsn, PgId};
+use storage::{JoinedBy, Log, Sealed, Store, StoreId, StoreRefused};
+
+/// Why a placement group could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The procedure cannot go on.
+    #[error("placement group {pg} cannot be opened")]
+    Stuck {
+        /// Which one.
+        pg: PgId,
+        /// Why.
+        source: Box<Stuck>,
+    },
+    /// The metadata store.
+    #[error("placement group {pg}: metadata")]
+    Metadata {
+        /// Which one.
+        pg: PgId,
+        /// Its words.
+        source: metadata::Error,
+    },
+    /// The journal did not take up the epoch that was opened.
+    #[error("placement group {pg}: journal")]
+    Store {
+        /// Which one.
+        pg: PgId,
+        /// Its words.
+        source: StoreRefused,
+    },
+    /// The journal's copy is of a later epoch than the metadata has: one of the two is from another time.
+    #[error(
+        "placement group {pg}: the journal is of epoch {label}, the metadata only of epoch {epoch}; metadata.redb and \
+         journal/ belong together: bring back the one that was replaced, or start with an empty data folder"
+    )]
+    OtherEpoch {
+        /// Which one.
+        pg: PgId,
+        /// What the metadata says.
+        epoch: Epoch,
+        /// What the journal says.
+        label: Epoch,
+    },
+    /// The journal's copy does not end where the metadata says that the epoch begins: the same fault.
+    #[error(
+        "placement group {pg}: the journal ends at {end}, the metadata says {base}; metadata.redb and journal/ belong \
+         together: bring back the one that was replaced, or start with an empty data folder"
+    )]
+    OtherEnd {
+        /// Which one.
+        pg: PgId,
+        /// Where the record says that the epoch begins.
+        base: Lsn,
+        /// Where the journal's copy ends.
+        end: Lsn,
+    },
+}
+
+/// Opens every placement group of the cluster: in the embedded default one gateway owns them all.
+///
+/// # Errors
+/// [`OpenError`], of the first placement group that cannot be opened.
+pub async fn open_all(catalog: &Catalog, store: &Store, me: &Owner) -> Result<Owned, OpenError> {
+    let own = Member { store: store.id(), gateway: me.gateway.clone(), zone: String::new() };
+    let taker = Taker { owner: me.clone(), store: own, quorum: 1 };
+    let mut groups = Vec::new();
+    for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
+        let record = take_over(catalog, store, pg, taker.clone()).await?;
+        let log = serve(store, pg, &record).await?;
+        tracing::info!(%pg, epoch = %record.epoch, base = %record.base, "placement group opened");
+        groups.push(PlacementGroup { id: pg, log, broker_name: broker_name(pg) });
+    }
+    Ok(Owned::new(groups))
+}
+
+/// Until a record names this process as the owner.
+async fn take_over(
+    catalog: &Catalog,
+    store: &Store,
+    pg: PgId,
+    taker: Taker,
+) -> Result<PgRecord, OpenError> {
+    let own = taker.store.store;
+    // What the own store knows of a later epoch: while the record keeps showing an earlier one, they do not belong
+    // together.
+    let mut later = None;
+    let (mut takeover, mut step) = Takeover::begin(pg, taker);
+    loop {
+        let event = match step {
+            Step::Read => {
+                let read = catalog.read_pg(pg).await;
+                Event::Read(read.map_err(|source| OpenError::Metadata { pg, source })?)
+            }
+            Step::Seal { stores, epoch, base } => {
+                let answers = seal(store, pg, own, &stores, (epoch, base)).await;
+                step = Step::Wait;
+                for (store, answer) in answers {
+                    if let Err(Unsealed::Refused(StoreRefused::Newer(label))) = answer {
+                        later = Some((epoch, label));
+                    }
+                    step = takeover.step(Event::Sealed { store, answer });
+                    if step != Step::Wait {
+                        break;
+                    }
+                }
+                continue;
+            }
+            Step::Join { epoch, base, tiered } => {
+                Event::Joined(store.join(pg, epoch, base, tiered, JoinedBy::Taker).await)
+            }
+            Step::Open { seen, record } => {
+                let opened = catalog.open_epoch(pg, seen, &record).await;
+                Event::Opened(opened.unwrap_or(OpenOutcome::Unknown))
+            }
+            Step::Serve { record, .. } => return Ok(record),
+            // Every seal is answered before the next step is asked for, so nothing is left to wait for.
+            Step::Wait => return Err(stuck(pg, Stuck::Contended)),
+            Step::Stuck(reason) => {
+                return Err(match (reason, later) {
+                    (Stuck::Contended, Some((epoch, label))) => {
+                        OpenError::OtherEpoch { pg, epoch, label }
+                    }
+                    (reason, _) => stuck(pg, reason),
+                });
+            }
+        };
+        step = takeover.step(event);
+    }
+}
+
+fn stuck(pg: PgId, reason: Stuck) -> OpenError {
+    OpenError::Stuck { pg, source: Box::new(reason) }
+}
+
+/// Seals what can be reached: in the embedded default, the own store.
+async fn seal(
+    store: &Store,
+    pg: PgId,
+    own: StoreId,
+    stores: &[StoreId],
+    (epoch, base): (Epoch, Lsn),
+) -> Vec<(StoreId, Result<Sealed, Unsealed>)> {
+    let mut answers = Vec::new();
+    for member in stores {
+        let answer = if *member == own {
+            store.seal(pg, epoch, base).await.map_err(Unsealed::Refused)
+        } else {
+            Err(Unsealed::Unreachable)
+        };
+        answers.push((*member, answer));
+    }
+    answers
+}
+
+/// §6.6: joins the own store as the owner, and gets the log.
+async fn serve(store: &Store, pg: PgId, record: &PgRecord) -> Result<Log, OpenError> {
+    let refused = |source| OpenError::Store { pg, source };
+    let PgRecord { epoch, base, tiered, .. } = *record;
+    let copy = match store.join(pg, epoch, base, tiered, JoinedBy::Owner).await {
+        Ok(copy) if copy.end == base => copy,
+        Ok(copy) => return Err(OpenError::OtherEnd { pg, base, end: copy.end }),
+        Err(StoreRefused::Newer(label)) => return Err(OpenError::OtherEpoch { pg, epoch, label }),
+        Err(source) => return Err(refused(source)),
+    };
+    debug_assert_eq!(copy.label, epoch);
+    store.log(pg, epoch).map_err(refused)
+}

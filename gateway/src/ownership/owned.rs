@@ -1,0 +1,64 @@
+//! The placement groups that this gateway owns.
+
+use metadata::model::{Durability, Group, Topic};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use storage::format::PgId;
+use storage::{Level, Log};
+
+/// A placement group in the epoch that this process opened.
+#[derive(Clone)]
+pub struct PlacementGroup {
+    /// Its number.
+    pub id: PgId,
+    /// Its log; cheap to clone.
+    pub log: Log,
+    /// The name under which clients know it, for ever.
+    pub broker_name: String,
+}
+
+/// The placement groups of this gateway, fixed while the process lives. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Owned(Arc<BTreeMap<PgId, Arc<PlacementGroup>>>);
+
+impl Owned {
+    pub(super) fn new(groups: Vec<PlacementGroup>) -> Owned {
+        Owned(Arc::new(groups.into_iter().map(|pg| (pg.id, Arc::new(pg))).collect()))
+    }
+
+    /// `None` when another gateway owns it, or none.
+    pub fn get(&self, pg: PgId) -> Option<&Arc<PlacementGroup>> {
+        self.0.get(&pg)
+    }
+
+    /// All, by number.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<PlacementGroup>> {
+        self.0.values()
+    }
+
+    /// Lets the logs know the topic's queues, so that it can be sent to. Idempotent.
+    pub fn open_topic(&self, topic: &Topic) {
+        let level = level(topic.durability);
+        for queue in topic.queues() {
+            if let Some(pg) = self.get(queue.pg) {
+                pg.log.open_queue(queue.uid, level);
+            }
+        }
+    }
+
+    /// Lets the logs know the group's dead-letter queue, which every placement group has. Idempotent.
+    pub fn open_group(&self, group: &Group) {
+        for pg in self.all() {
+            pg.log.open_queue(group.dead_letter_queue(), Level::Local);
+        }
+    }
+}
+
+/// The level that the store itself gives to a topic's records. In an epoch of one store `mirrored` is `local`
+/// (replication.md L5); `object` is refused where topics are made.
+pub(crate) fn level(durability: Durability) -> Level {
+    match durability {
+        Durability::Async => Level::Async,
+        Durability::Local | Durability::Mirrored | Durability::Object => Level::Local,
+    }
+}
