@@ -37,7 +37,7 @@ pub enum Invisible {
     AutoRenew(ClientId),
 }
 
-/// A message handed out. Whoever cannot pass it on gives it to `Consume::nack`.
+/// A message handed out. Whoever cannot pass it on gives it to [`super::Consume::nack`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The message as stored; `reconsume_times` is that of its storing, not of this delivery.

@@ -113,6 +113,10 @@ fn read_pop(input: &mut Reader<'_>) -> Result<Pop, OpMalformed> {
         let span = offsets.read(input)?;
         runs.push(Run { span, attempt: input.small()? });
     }
+    // INV-POP-1, read back.
+    if offsets.end > next.0 {
+        return Err(OpMalformed::Number);
+    }
     Ok(Pop { next, visible_at, lease, runs })
 }
 

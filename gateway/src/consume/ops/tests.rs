@@ -59,6 +59,9 @@ fn another_version_long_numbers_and_too_many_offsets_are_refused() {
     let mut eleven = vec![1, 1];
     eleven.extend([0xff; 10]);
     assert_eq!(decode(OpKind::Offset, &eleven), OpMalformed::Number);
+    // A hand-out of what lies behind the cursor that it leaves.
+    assert_eq!(decode(OpKind::Pop, &[1, 1, 4, 9, 0, 1, 4, 1, 1]), OpMalformed::Number);
+    assert!(Op::decode(OpKind::Pop, QueueUid(1), &[1, 1, 5, 9, 0, 1, 4, 1, 1]).is_ok());
     // One span of 10 001 offsets.
     assert_eq!(decode(OpKind::Ack, &[1, 1, 1, 0, 0x91, 0x4e]), OpMalformed::Number);
     assert!(Op::decode(OpKind::Ack, QueueUid(1), &[1, 1, 1, 0, 0x90, 0x4e]).is_ok());
@@ -85,7 +88,8 @@ fn some_step() -> impl Strategy<Value = Step> {
     let pop = (any::<u64>(), any::<u64>(), lease, some_spans(), any::<u32>()).prop_map(
         |(next, visible_at, lease, spans, attempt)| {
             let runs = spans.spans().iter().map(|span| Run { span: *span, attempt }).collect();
-            let (next, visible_at) = (QueueOffset(next), Timestamp(visible_at));
+            let end = spans.spans().last().map_or(0, |span| span.end().0);
+            let (next, visible_at) = (QueueOffset(next.max(end)), Timestamp(visible_at));
             Step::Pop(Pop { next, visible_at, lease, runs })
         },
     );

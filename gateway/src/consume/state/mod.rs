@@ -106,6 +106,11 @@ impl State {
         self.cursors.keys().filter(|id| id.queue == queue).map(|id| id.group).collect()
     }
 
+    /// Every place, ascending by group and queue.
+    pub fn places(&self) -> impl Iterator<Item = CursorId> {
+        self.cursors.keys().copied()
+    }
+
     /// Keeps only places that `keep` wants: after the deletion of topics or groups.
     pub fn retain(&mut self, mut keep: impl FnMut(CursorId) -> bool) {
         self.cursors.retain(|id, _| keep(*id));

@@ -1,0 +1,308 @@
+//! One placement group: its machine, its log, and the rule that binds them.
+//!
+//! A decision, its append and its application happen under one lock, without waiting: the log gives positions at once,
+//! so the order of decisions is the order of the log, and an answer waits for the watermark afterwards, outside.
+
+use super::dead_letter::{self, NotCopied};
+use super::delivery::Place;
+use super::ops::{Op, OpKind, OpMalformed, Spans, Step};
+use super::refused::{AckRefused, WriteRefused};
+use super::state::{Ask, Candidate, CursorId, Exhausted, Pick, QueueIndex, State};
+use metadata::model::{Group, TopicQueue};
+use parking_lot::{Mutex, MutexGuard};
+use std::ops::ControlFlow;
+use storage::env::Timestamp;
+use storage::format::{Lsn, QueueOffset, QueueUid, RecordKind};
+use storage::{Bounds, Class, Draft, Level, Log, Patch, Refused};
+use tokio::sync::Notify;
+
+/// A placement group that is consumed here.
+pub(super) struct Pg {
+    pub(super) log: Log,
+    machine: Mutex<Machine>,
+    /// Something falls due earlier than the timekeeper thinks.
+    pub(super) sooner: Notify,
+}
+
+/// What the lock holds.
+pub(super) struct Machine {
+    pub(super) state: State,
+    /// Until when the timekeeper sleeps.
+    pub(super) asleep_until: Option<Timestamp>,
+}
+
+/// What a receive took from one placement group.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) messages: Vec<TakenMessage>,
+    /// When they may be handed out again.
+    pub(super) visible_at: Timestamp,
+    /// Where the log ended behind the hand-out.
+    pub(super) end: Lsn,
+    /// Asking again may give more.
+    pub(super) more: bool,
+}
+
+/// A message handed out, not yet read.
+#[derive(Clone, Copy)]
+pub(super) struct TakenMessage {
+    pub(super) place: Place,
+    pub(super) lsn: Lsn,
+    pub(super) attempt: u32,
+}
+
+impl Pg {
+    /// Replays the log's operations, but for places that `keep` does not want.
+    ///
+    /// # Errors
+    /// [`OpMalformed`]: a newer version wrote the log.
+    pub(super) fn open(log: Log, keep: impl Fn(CursorId) -> bool) -> Result<Pg, OpMalformed> {
+        let mut state = State::default();
+        let mut outcome = Ok(());
+        log.replay(&mut |record| {
+            let Some(kind) = op_kind(record.kind) else { return };
+            match Op::decode(kind, record.queue, &record.body) {
+                Ok(op) => state.apply(record.lsn, &op),
+                Err(malformed) => outcome = Err(malformed),
+            }
+        });
+        outcome?;
+        state.retain(keep);
+        let machine = Mutex::new(Machine { state, asleep_until: None });
+        Ok(Pg { log, machine, sooner: Notify::new() })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock()
+    }
+
+    /// Records and applies operations, in one frame. Gives the end of the log behind them and, for each, its position.
+    pub(super) fn write(
+        &self,
+        machine: &mut Machine,
+        ops: &[Op],
+    ) -> Result<(Lsn, Vec<Lsn>), WriteRefused> {
+        let drafts = ops.iter().map(draft).collect();
+        self.write_drafts(machine, ops, drafts)
+    }
+
+    /// The drafts begin with those of the operations.
+    fn write_drafts(
+        &self,
+        machine: &mut Machine,
+        ops: &[Op],
+        drafts: Vec<Draft>,
+    ) -> Result<(Lsn, Vec<Lsn>), WriteRefused> {
+        let appended = self.log.append(drafts, Class::Reserve).map_err(refused)?;
+        let lsns: Vec<Lsn> = appended.places.iter().map(|place| place.lsn).collect();
+        for (op, lsn) in ops.iter().zip(&lsns) {
+            machine.state.apply(*lsn, op);
+        }
+        let due = machine.state.next_due();
+        if due.is_some_and(|due| machine.asleep_until.is_none_or(|until| due < until)) {
+            machine.asleep_until = due;
+            self.sooner.notify_one();
+        }
+        Ok((appended.end, lsns))
+    }
+
+    /// Waits until what ends at `end` is in the journal.
+    pub(super) async fn recorded(&self, end: Lsn) -> Result<(), WriteRefused> {
+        let reached = self.log.reached(Level::Async, end).await;
+        reached.map_err(|_| WriteRefused::OutcomeUnknown)
+    }
+
+    /// Takes up to `ask.max` messages from `queues`, in their order; `ask.id.queue` is set here.
+    pub(super) fn take<'a>(
+        &self,
+        now: Timestamp,
+        mut ask: Ask<'_>,
+        group: &Group,
+        queues: impl Iterator<Item = &'a TopicQueue>,
+    ) -> Result<Taken, WriteRefused> {
+        let mut machine = self.lock();
+        let mut taken = Taken { visible_at: ask.visible_at, ..Taken::default() };
+        let (mut ops, mut found) = (Vec::new(), Vec::new());
+        for queue in queues {
+            ask.id.queue = queue.uid;
+            let picked = machine.state.receive(now, &ask, &self.index(queue.uid));
+            let given_up = self.give_up(&mut machine, ask.id, group, &picked.exhausted);
+            taken.more |= picked.more && given_up;
+            ask.max -= picked.picks.len();
+            let pop_at = ops.len() + picked.ops.len();
+            ops.extend(picked.ops);
+            // The pop, where there is one, is the last of its queue's operations.
+            found.extend(picked.picks.into_iter().map(|pick| (pop_at - 1, ask.id, pick)));
+            if ask.max == 0 {
+                taken.more = true;
+                break;
+            }
+        }
+        if ops.is_empty() {
+            return Ok(taken);
+        }
+        let (end, lsns) = self.write(&mut machine, &ops)?;
+        taken.end = end;
+        taken.messages = found
+            .into_iter()
+            .filter_map(|(op, id, pick)| {
+                let Pick { offset, lsn, attempt } = pick;
+                let place = Place { id, offset, pop: *lsns.get(op)? };
+                Some(TakenMessage { place, lsn, attempt })
+            })
+            .collect();
+        Ok(taken)
+    }
+
+    /// Moves exhausted messages to the dead-letter queue, each in a frame of its own. What cannot be written stays in
+    /// flight and is tried again by the next receive; the answer says whether all of it was.
+    fn give_up(
+        &self,
+        machine: &mut Machine,
+        id: CursorId,
+        group: &Group,
+        exhausted: &[Exhausted],
+    ) -> bool {
+        for lost in exhausted {
+            let step = Step::DeadLetter { offset: lost.offset, attempt: lost.attempt };
+            let op = Op { group: id.group, queue: id.queue, step };
+            let moved = match self.dead_letter(machine, group, &op, lost.lsn, lost.attempt) {
+                Err(AckRefused::Unreadable) => {
+                    // It can be neither delivered nor copied; the original stays in its queue.
+                    let step = Step::Ack(Spans::one(lost.offset));
+                    let done = Op { group: id.group, queue: id.queue, step };
+                    self.write(machine, &[done]).map_err(AckRefused::Write).map(|(end, _)| end)
+                }
+                moved => moved,
+            };
+            if let Err(refused) = moved {
+                let (offset, queue) = (lost.offset.0, id.queue.0);
+                tracing::warn!(%refused, group = %group.name, queue, offset, "no dead letter");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Records a giving up and the copy in one frame.
+    pub(super) fn dead_letter(
+        &self,
+        machine: &mut Machine,
+        group: &Group,
+        op: &Op,
+        message: Lsn,
+        attempt: u32,
+    ) -> Result<Lsn, AckRefused> {
+        let record = self.log.read(message).map_err(|error| {
+            tracing::error!(%error, lsn = message.0, "a message to be given up is gone");
+            AckRefused::Unreadable
+        })?;
+        let copy = dead_letter::copy(record.body, group, attempt).map_err(|error: NotCopied| {
+            tracing::error!(%error, lsn = message.0, "a message to be given up has no copy");
+            AckRefused::Unreadable
+        })?;
+        self.log.open_queue(group.dead_letter_queue(), Level::Local);
+        let (end, _) =
+            self.write_drafts(machine, std::slice::from_ref(op), vec![draft(op), copy])?;
+        Ok(end)
+    }
+
+    /// The queue as the machine sees it.
+    pub(super) fn index(&self, queue: QueueUid) -> LogQueue<'_> {
+        LogQueue { log: &self.log, queue, bounds: self.log.bounds(queue) }
+    }
+}
+
+/// A queue of the log.
+pub(super) struct LogQueue<'a> {
+    log: &'a Log,
+    queue: QueueUid,
+    bounds: Bounds,
+}
+
+impl LogQueue<'_> {
+    /// Where a message lies; `None` once it is gone.
+    pub(super) fn find(&self, offset: QueueOffset) -> Option<Lsn> {
+        let mut found = None;
+        self.log.scan(self.queue, offset, &mut |entry| {
+            found = (entry.offset == offset).then_some(entry.lsn);
+            ControlFlow::Break(())
+        });
+        found
+    }
+}
+
+impl QueueIndex for LogQueue<'_> {
+    fn first(&self) -> QueueOffset {
+        self.bounds.first
+    }
+
+    fn end(&self) -> QueueOffset {
+        self.bounds.visible_end
+    }
+
+    fn bytes_behind_first(&self) -> u64 {
+        self.find(self.bounds.first).map_or(0, |lsn| self.log.end().since(lsn))
+    }
+
+    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) {
+        self.log.scan(self.queue, from, &mut |entry| {
+            each(Candidate { offset: entry.offset, lsn: entry.lsn, hash: entry.filter })
+        });
+    }
+}
+
+fn draft(op: &Op) -> Draft {
+    let kind = match op.kind() {
+        OpKind::Pop => RecordKind::Pop,
+        OpKind::Ack => RecordKind::Ack,
+        OpKind::Change => RecordKind::ChangeInvisible,
+        OpKind::Offset => RecordKind::Offset,
+        OpKind::DeadLetter => RecordKind::DeadLetter,
+    };
+    Draft {
+        kind,
+        queue: op.queue,
+        filter: 0,
+        head: op.encode(),
+        body: bytes::Bytes::new(),
+        tail: bytes::Bytes::new(),
+        patch: Patch::default(),
+    }
+}
+
+/// The operation that a record carries; `None` for records of other features.
+fn op_kind(kind: RecordKind) -> Option<OpKind> {
+    match kind {
+        RecordKind::Pop => Some(OpKind::Pop),
+        RecordKind::Ack => Some(OpKind::Ack),
+        RecordKind::ChangeInvisible => Some(OpKind::Change),
+        RecordKind::Offset => Some(OpKind::Offset),
+        RecordKind::DeadLetter => Some(OpKind::DeadLetter),
+        RecordKind::Message
+        | RecordKind::Batch
+        | RecordKind::Revive
+        | RecordKind::HalfMessage
+        | RecordKind::TransactionEnd
+        | RecordKind::TimerPut
+        | RecordKind::TimerFire
+        | RecordKind::TimerCancel
+        | RecordKind::QueueOpen
+        | RecordKind::SnapshotRef => None,
+    }
+}
+
+fn refused(refused: Refused) -> WriteRefused {
+    match refused {
+        Refused::Full { used, capacity } => WriteRefused::Full { used, capacity },
+        Refused::DiskFull => WriteRefused::DiskFull,
+        Refused::Busy => WriteRefused::Busy,
+        Refused::Closed | Refused::Fenced => WriteRefused::Moved,
+        // Bounds on what one decision names keep it far below the limit, the dead-letter queue is opened before it is
+        // written to, and no operation is of a reserved kind.
+        Refused::TooLarge { .. } | Refused::UnknownQueue(_) | Refused::ReservedKind(_) => {
+            tracing::error!(%refused, "an operation was refused that cannot be");
+            WriteRefused::Moved
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What consumers say about deliveries: done, later, never; and what the gateway takes back itself.
+
+use super::delivery::Delivery;
+use super::handle::Claim;
+use super::ops::{ChangeMode, Op, Spans, Step};
+use super::pg::{Machine, Pg};
+use super::refused::{AckRefused, WriteRefused};
+use super::service::{Consume, Inner};
+use super::state::{AckDecision, ClaimRefused, CursorId};
+use super::{GroupUid, TAKEN_BACK};
+use metadata::model::{Group, Topic};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::format::{Lsn, PgId, QueueOffset, QueueUid};
+
+impl Consume {
+    /// Acknowledges one delivery. Doing it twice is fine.
+    ///
+    /// # Errors
+    /// [`AckRefused`].
+    pub async fn ack(&self, group: &Group, topic: &Topic, handle: &str) -> Result<(), AckRefused> {
+        let outcome = self.ack_many(group, topic, &[handle]).await.pop();
+        outcome.expect("one handle has one outcome")
+    }
+
+    /// Acknowledges several deliveries, with one append for each placement group; outcomes in the order of the handles.
+    /// Cancel safe: what was decided is recorded.
+    pub async fn ack_many(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        handles: &[&str],
+    ) -> Vec<Result<(), AckRefused>> {
+        let claims: Vec<_> =
+            handles.iter().map(|handle| self.0.claim(group, topic, handle)).collect();
+        let mut by_pg: BTreeMap<PgId, Vec<(usize, Claim)>> = BTreeMap::new();
+        let mut outcomes = Vec::with_capacity(claims.len());
+        for (at, claim) in claims.into_iter().enumerate() {
+            outcomes.push(claim.map(|(pg, claim)| by_pg.entry(pg).or_default().push((at, claim))));
+        }
+        let mut ends = Vec::with_capacity(by_pg.len());
+        for (pg, claims) in by_pg {
+            match self.0.ack_in(pg, GroupUid(group.uid), &claims, &mut outcomes) {
+                Ok(Some((pg, end))) => ends.push((pg, end, claims)),
+                Ok(None) => {}
+                Err(refused) => fail(&mut outcomes, &claims, &refused),
+            }
+        }
+        for (pg, end, claims) in ends {
+            if let Err(refused) = pg.recorded(end).await {
+                fail(&mut outcomes, &claims, &refused.into());
+            }
+        }
+        outcomes
+    }
+
+    /// Sets the time after which a delivery comes back; `suspend` makes the next one the same attempt. Gives the handle
+    /// that says so; the old one stays good.
+    ///
+    /// # Errors
+    /// [`AckRefused`].
+    pub async fn change(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        handle: &str,
+        invisible: Duration,
+        suspend: bool,
+    ) -> Result<String, AckRefused> {
+        let inner = &*self.0;
+        let (pg, claim) = inner.claim(group, topic, handle)?;
+        let (pg, uid) = (inner.served(pg)?, GroupUid(group.uid));
+        let now = inner.env.now();
+        let visible_at = now.plus(invisible);
+        let mode = if suspend { ChangeMode::Suspends } else { ChangeMode::Counts };
+        let end = {
+            let mut machine = pg.lock();
+            let op = machine.state.change(now, uid, &claim, visible_at, mode)?;
+            pg.write(&mut machine, &[op])?.0
+        };
+        if visible_at <= now {
+            // The timekeeper would notice a tick later.
+            inner.lines.wake(CursorId { group: uid, queue: claim.queue });
+        }
+        pg.recorded(end).await?;
+        Ok(inner.signer.sign(uid, &Claim { visible_at, ..claim }))
+    }
+
+    /// Gives a delivery up: its message goes to the group's dead-letter queue and is done with. Of a message that is
+    /// done with already, nothing happens.
+    ///
+    /// # Errors
+    /// [`AckRefused`].
+    pub async fn dead_letter(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        handle: &str,
+    ) -> Result<(), AckRefused> {
+        let inner = &*self.0;
+        let (pg, claim) = inner.claim(group, topic, handle)?;
+        let (pg, now) = (inner.served(pg)?, inner.env.now());
+        let id = CursorId { group: GroupUid(group.uid), queue: claim.queue };
+        let (end, had_no_room) = {
+            let mut machine = pg.lock();
+            match machine.state.dead_letter(now, id.group, &claim) {
+                Err(ClaimRefused::Acknowledged) => return Ok(()),
+                Err(refused) => return Err(refused.into()),
+                Ok((op, attempt)) => {
+                    let had_no_room = machine.state.is_full(id);
+                    let message = pg.index(claim.queue).find(claim.offset);
+                    let message = message.ok_or(AckRefused::Unreadable)?;
+                    (pg.dead_letter(&mut machine, group, &op, message, attempt)?, had_no_room)
+                }
+            }
+        };
+        if had_no_room {
+            inner.lines.wake(id);
+        }
+        Ok(pg.recorded(end).await?)
+    }
+
+    /// Takes back deliveries that could not be passed on: visible after [`TAKEN_BACK`], as the same attempt. Does not
+    /// wait; what cannot be recorded comes back when its invisible time ends.
+    pub fn nack(&self, deliveries: &[Delivery]) {
+        self.0.take_back(deliveries);
+    }
+}
+
+impl Inner {
+    /// What a handle says, if it is of this group and topic.
+    fn claim(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        handle: &str,
+    ) -> Result<(PgId, Claim), AckRefused> {
+        let claim = self.signer.read(GroupUid(group.uid), handle)?;
+        // Who may consume one topic must not settle another's messages.
+        let queue = topic
+            .queues()
+            .iter()
+            .find(|queue| queue.uid == claim.queue && Some(queue.pg) == claim.pop.pg());
+        let queue = queue.ok_or(AckRefused::Claim(ClaimRefused::Unknown))?;
+        Ok((queue.pg, claim))
+    }
+
+    fn served(&self, pg: PgId) -> Result<Arc<Pg>, AckRefused> {
+        self.pg(pg).ok_or(AckRefused::NotServedHere(pg))
+    }
+
+    /// Decides and records; gives where to wait, unless there was nothing to record.
+    fn ack_in(
+        &self,
+        pg: PgId,
+        group: GroupUid,
+        claims: &[(usize, Claim)],
+        outcomes: &mut [Result<(), AckRefused>],
+    ) -> Result<Option<(Arc<Pg>, Lsn)>, AckRefused> {
+        let (pg, now) = (self.served(pg)?, self.env.now());
+        let mut machine = pg.lock();
+        let mut done: BTreeMap<QueueUid, BTreeSet<QueueOffset>> = BTreeMap::new();
+        for (at, claim) in claims {
+            match machine.state.ack(now, group, claim) {
+                Ok(AckDecision::Ack) => {
+                    done.entry(claim.queue).or_default().insert(claim.offset);
+                }
+                Ok(AckDecision::Already) => {}
+                Err(refused) => {
+                    if let Some(outcome) = outcomes.get_mut(*at) {
+                        *outcome = Err(refused.into());
+                    }
+                }
+            }
+        }
+        if done.is_empty() {
+            return Ok(None);
+        }
+        let full = |queue: &QueueUid| machine.state.is_full(CursorId { group, queue: *queue });
+        let had_no_room: Vec<QueueUid> = done.keys().copied().filter(|queue| full(queue)).collect();
+        let op = |(queue, offsets): (QueueUid, BTreeSet<QueueOffset>)| Op {
+            group,
+            queue,
+            step: Step::Ack(Spans::from_iter(offsets)),
+        };
+        let ops: Vec<Op> = done.into_iter().map(op).collect();
+        let (end, _) = pg.write(&mut machine, &ops)?;
+        drop(machine);
+        for queue in had_no_room {
+            self.lines.wake(CursorId { group, queue });
+        }
+        Ok(Some((pg, end)))
+    }
+
+    pub(super) fn take_back(&self, deliveries: &[Delivery]) {
+        let visible_at = self.env.now().plus(TAKEN_BACK);
+        let mut by_pg: BTreeMap<PgId, Vec<_>> = BTreeMap::new();
+        for Delivery { pg, place, .. } in deliveries {
+            by_pg.entry(*pg).or_default().push((place.id, place.offset, place.pop));
+        }
+        for (pg, places) in by_pg {
+            let Some(pg) = self.pg(pg) else { continue };
+            let mut machine = pg.lock();
+            let ops = machine.state.nack(visible_at, &places);
+            if let Err(refused) = self.write_some(&pg, &mut machine, &ops) {
+                tracing::warn!(%refused, "deliveries not taken back until their time is up");
+            }
+        }
+    }
+
+    /// Records operations, if any, that nobody waits for.
+    pub(super) fn write_some(
+        &self,
+        pg: &Pg,
+        machine: &mut Machine,
+        ops: &[Op],
+    ) -> Result<(), WriteRefused> {
+        if ops.is_empty() { Ok(()) } else { pg.write(machine, ops).map(|_| ()) }
+    }
+}
+
+/// Claims that were fine so far failed together.
+fn fail(outcomes: &mut [Result<(), AckRefused>], claims: &[(usize, Claim)], refused: &AckRefused) {
+    for (at, _) in claims {
+        if let Some(outcome) = outcomes.get_mut(*at).filter(|outcome| outcome.is_ok()) {
+            *outcome = Err(refused.clone());
+        }
+    }
+}

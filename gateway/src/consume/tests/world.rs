@@ -1,0 +1,324 @@
+//! A gateway's consumption with a topic, a group and a log for each placement group.
+
+use super::*;
+use bytes::Bytes;
+use metadata::model::{Cluster, Group, GroupSpec, Topic, TopicSpec};
+use protocol::names::{GroupName, TopicName};
+use protocol::stored::{Properties, StoredMessage, SysFlag, tag_hash};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use storage::env::{Env, ManualClock, Timestamp};
+use storage::format::{Epoch, PgId, QueueUid};
+use storage::{Class, Draft, JoinedBy, Level, Log, Patch, RecordKind, Sealed, Store, StoreConfig};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+const SECRET: [u8; 32] = [3; 32];
+
+pub(super) struct World {
+    pub(super) env: Env,
+    pub(super) consume: Consume,
+    pub(super) topic: Arc<Topic>,
+    pub(super) group: Arc<Group>,
+    /// A group that gives nothing up.
+    pub(super) patient: Arc<Group>,
+    disk: Arc<Disk>,
+    /// Whether clients are alive.
+    pub(super) alive: Arc<AtomicBool>,
+    delivered: Arc<AtomicU64>,
+    turn: AtomicUsize,
+}
+
+/// An open store and its logs.
+struct Disk {
+    dir: Arc<TempDir>,
+    store: Store,
+    epoch: Epoch,
+    logs: BTreeMap<PgId, Log>,
+}
+
+/// A receive to be; asks for whatever there is, for a minute, without waiting.
+pub(super) struct Asking(pub(super) Receive);
+
+impl Disk {
+    /// Opens the store in its next epoch, with the queues of a topic.
+    async fn open(dir: Arc<TempDir>, epoch: Epoch, topic: &Topic) -> Disk {
+        let config = StoreConfig {
+            dir: dir.path().to_owned(),
+            capacity: 64 << 20,
+            segment_bytes: 4 << 20,
+            spare_segments: 1,
+            gateway: "gateway".to_owned(),
+        };
+        let store = Store::open(config, Env::system()).unwrap();
+        let mut logs = BTreeMap::new();
+        for pg in World::cluster().pgs() {
+            let first = pg.first_lsn();
+            let base = match store.seal(pg, Epoch(epoch.0 - 1), first).await.unwrap() {
+                Sealed::End(end) => end,
+                Sealed::Nothing => first,
+            };
+            store.join(pg, epoch, base, first, JoinedBy::Owner).await.unwrap();
+            logs.insert(pg, store.log(pg, epoch).unwrap());
+        }
+        for queue in topic.queues() {
+            logs[&queue.pg].open_queue(queue.uid, Level::Local);
+        }
+        Disk { dir, store, epoch, logs }
+    }
+}
+
+impl World {
+    /// A topic of so many queues on four placement groups.
+    pub(super) async fn new(queues: u32) -> World {
+        let topic = World::topic("topic", queues, 1000);
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let disk = Disk::open(dir, Epoch(1), &topic).await;
+        World::at(Env::system(), Arc::new(disk), Arc::new(topic))
+    }
+
+    /// The next gateway on the same disk: it knows only what the logs say. This one is over.
+    pub(super) async fn restarted(&self) -> World {
+        self.consume.stop();
+        self.disk.store.close().await;
+        let disk = Disk::open(Arc::clone(&self.disk.dir), self.disk.epoch.next(), &self.topic);
+        World::at(Env::system(), Arc::new(disk.await), Arc::clone(&self.topic))
+    }
+
+    /// The same logs at a time that the caller moves; the timekeeper sleeps on in real time. This one is over.
+    pub(super) fn at_time_of(&self, clock: &Arc<ManualClock>) -> World {
+        self.consume.stop();
+        let clock: Arc<ManualClock> = Arc::clone(clock);
+        World::at(Env::with_clock(clock), Arc::clone(&self.disk), Arc::clone(&self.topic))
+    }
+
+    /// The same logs, later. This one is over.
+    pub(super) fn in_an_hour(&self) -> World {
+        let later = self.env.now().plus(Duration::from_secs(3600));
+        self.at_time_of(&Arc::new(ManualClock::at(later)))
+    }
+
+    /// A gateway that owns nothing.
+    pub(super) fn elsewhere(&self) -> World {
+        let world = World::at(Env::system(), Arc::clone(&self.disk), Arc::clone(&self.topic));
+        world.consume.stop();
+        world
+    }
+
+    fn at(env: Env, disk: Arc<Disk>, topic: Arc<Topic>) -> World {
+        let group = World::group("group", 7);
+        let patient = World::group("patient", 8);
+        let patient = Arc::new(Group { max_attempts: u32::MAX, ..Group::clone(&patient) });
+        let alive = Arc::new(AtomicBool::new(true));
+        let is_alive = Arc::clone(&alive);
+        let delivered = Arc::new(AtomicU64::new(0));
+        let (known, count) = (Arc::clone(&group), Arc::clone(&delivered));
+        let neighbours = Neighbours {
+            is_alive: Box::new(move |_| is_alive.load(Ordering::Relaxed)),
+            group: Box::new(move |uid| (uid.0 == known.uid).then(|| Arc::clone(&known))),
+            count_delivered: Box::new(move |_, messages, _| {
+                count.fetch_add(messages, Ordering::Relaxed);
+            }),
+        };
+        let consume = Consume::new(env.clone(), &SECRET, neighbours);
+        for log in disk.logs.values() {
+            consume.adopt(log.clone(), |_| true).unwrap();
+        }
+        let turn = AtomicUsize::new(0);
+        World { env, consume, topic, group, patient, disk, alive, delivered, turn }
+    }
+
+    pub(super) fn cluster() -> Cluster {
+        Cluster { name: "c".into(), pgs: 4, secret: SECRET, created: Timestamp(0) }
+    }
+
+    pub(super) fn topic(name: &str, queues: u32, uid_base: u64) -> Topic {
+        let spec = TopicSpec { queues, ..TopicSpec::new(TopicName::parse(name).unwrap()) };
+        Topic::create(spec, &World::cluster(), uid_base, Timestamp(0))
+    }
+
+    /// Gives a message up after three attempts.
+    pub(super) fn group(name: &str, uid: u64) -> Arc<Group> {
+        let spec = GroupSpec { max_attempts: 3, ..GroupSpec::new(GroupName::parse(name).unwrap()) };
+        Arc::new(Group::create(spec, uid, Timestamp(0)))
+    }
+
+    pub(super) fn pgs(&self) -> Vec<PgId> {
+        self.disk.logs.keys().copied().collect()
+    }
+
+    /// What the timekeeper does when it wakes up.
+    pub(super) fn keep_time(&self, strangers_live: bool) {
+        for pg in self.pgs() {
+            timekeeper::look(&self.consume.0, &self.consume.0.pg(pg).unwrap(), strangers_live);
+        }
+    }
+
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Sends `name-0`, `name-1` ... to the topic's queues in turn; those of one placement group become
+    /// visible together, and are then.
+    pub(super) async fn send(&self, name: &str, count: usize) {
+        self.send_tagged(name, count, "a").await;
+    }
+
+    pub(super) async fn send_tagged(&self, name: &str, count: usize, tag: &str) {
+        let mut drafts: BTreeMap<PgId, Vec<Draft>> = BTreeMap::new();
+        for number in 0..count {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let queues = self.topic.queues();
+            let queue = queues[turn % queues.len()];
+            let message = message(queue.id, Bytes::from(format!("{name}-{number}")), tag);
+            drafts.entry(queue.pg).or_default().push(draft(&message, queue.uid, tag));
+        }
+        for (pg, drafts) in drafts {
+            for group in drafts.chunks(1000) {
+                let log = &self.disk.logs[&pg];
+                let end = log.append(group.to_vec(), Class::Message).unwrap().end;
+                log.reached(Level::Local, end).await.unwrap();
+            }
+        }
+    }
+
+    pub(super) fn ask(&self) -> Asking {
+        Asking(Receive {
+            topic: Arc::clone(&self.topic),
+            group: Arc::clone(&self.group),
+            prefer: None,
+            filter: Filter::All,
+            max: 32,
+            invisible: Invisible::Fixed(Duration::from_secs(60)),
+            wait: Duration::ZERO,
+        })
+    }
+
+    pub(super) fn ask_dead_letters(&self) -> Asking {
+        let topic = Topic::dead_letter(&self.group, &World::cluster());
+        let ask = self.ask().topic(topic).group(&World::group("undertaker", 55));
+        ask.wait(Duration::from_secs(10))
+    }
+
+    pub(super) async fn receive(&self, ask: &Asking) -> Vec<Delivery> {
+        self.consume.receive(&ask.0).await.unwrap()
+    }
+
+    pub(super) async fn ack(&self, delivery: &Delivery) -> Result<(), AckRefused> {
+        self.consume.ack(&self.group, &self.topic, &delivery.receipt_handle).await
+    }
+
+    pub(super) async fn change(
+        &self,
+        delivery: &Delivery,
+        invisible: Duration,
+        suspend: bool,
+    ) -> Result<String, AckRefused> {
+        let handle = &delivery.receipt_handle;
+        self.consume.change(&self.group, &self.topic, handle, invisible, suspend).await
+    }
+
+    /// Begins a receive and waits until it is parked.
+    pub(super) async fn parked(self: &Arc<Self>, ask: Asking) -> JoinHandle<Vec<Delivery>> {
+        let before = self.consume.polls_waiting();
+        let world = Arc::clone(self);
+        let poll = self.env.spawn("poll", async move { world.receive(&ask).await });
+        self.until_parked(before + 1).await;
+        poll
+    }
+
+    pub(super) async fn until_parked(&self, count: usize) {
+        within(async {
+            while self.consume.polls_waiting() < count {
+                self.env.sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+}
+
+impl Asking {
+    pub(super) fn max(mut self, max: u16) -> Asking {
+        self.0.max = max;
+        self
+    }
+    pub(super) fn wait(mut self, wait: Duration) -> Asking {
+        self.0.wait = wait;
+        self
+    }
+    pub(super) fn prefer(mut self, pg: PgId) -> Asking {
+        self.0.prefer = Some(pg);
+        self
+    }
+    pub(super) fn filter(mut self, filter: Filter) -> Asking {
+        self.0.filter = filter;
+        self
+    }
+    pub(super) fn invisible(mut self, time: Duration) -> Asking {
+        self.0.invisible = Invisible::Fixed(time);
+        self
+    }
+    pub(super) fn leased(mut self, client: &str) -> Asking {
+        self.0.invisible = Invisible::AutoRenew(ClientId::new(client));
+        self
+    }
+    pub(super) fn group(mut self, group: &Arc<Group>) -> Asking {
+        self.0.group = Arc::clone(group);
+        self
+    }
+    pub(super) fn topic(mut self, topic: Topic) -> Asking {
+        self.0.topic = Arc::new(topic);
+        self
+    }
+}
+
+fn message(queue: u32, body: Bytes, tag: &str) -> StoredMessage {
+    let host = "127.0.0.1:8081".parse().unwrap();
+    StoredMessage {
+        queue_id: queue.cast_signed(),
+        flag: 0,
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: SysFlag(0),
+        born_at: 1,
+        born_host: host,
+        stored_at: 0,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        topic: "topic".to_owned(),
+        properties: Properties::from_iter([(property::TAGS, tag), (property::UNIQ_KEY, "id")]),
+    }
+}
+
+fn draft(message: &StoredMessage, queue: QueueUid, tag: &str) -> Draft {
+    let encoded = message.encode().unwrap();
+    Draft {
+        kind: RecordKind::Message,
+        queue,
+        filter: tag_hash(tag),
+        head: encoded.head,
+        body: encoded.body,
+        tail: encoded.tail,
+        patch: Patch {
+            offset_at: Some(encoded.offset_at),
+            lsn_at: Some(encoded.lsn_at),
+            time_at: Some(encoded.time_at),
+        },
+    }
+}
+
+/// The bodies, sorted.
+pub(super) fn bodies(deliveries: &[Delivery]) -> Vec<String> {
+    let text = |delivery: &Delivery| String::from_utf8(delivery.message.body.to_vec()).unwrap();
+    let mut bodies: Vec<String> = deliveries.iter().map(text).collect();
+    bodies.sort();
+    bodies
+}
+
+/// What a future gives, which must be soon.
+pub(super) async fn within<F: IntoFuture>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("done within 30 s")
+}
