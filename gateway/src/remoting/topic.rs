@@ -1,0 +1,182 @@
+//! Topics: create and change them, list them, and what is in them.
+
+use super::header::Header;
+use super::reply::{Answer, Refusal, Reply};
+use super::session::Session;
+use super::system;
+use super::view::View;
+use metadata::model::{AttributeChange, Permission, Topic, TopicSpec};
+use protocol::names::TopicName;
+use protocol::remoting::body::{
+    GroupList, MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable,
+};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use storage::Log;
+use storage::env::Timestamp;
+use storage::format::{QueueOffset, QueueUid};
+
+/// The time over which `topicPutTps` is measured, in milliseconds.
+const RATE_WINDOW_MS: u64 = 60_000;
+
+/// GET_ALL_TOPIC_LIST_FROM_NAMESERVER (206): created topics, those that groups imply, and the system's; sorted.
+pub(super) fn list(session: &Session<'_>) -> Answer {
+    let catalog = &session.broker.catalog;
+    let mut names: BTreeSet<String> = system::names(&catalog.cluster()).collect();
+    names.extend(catalog.topics().iter().map(|topic| topic.name.as_str().to_owned()));
+    for group in catalog.groups() {
+        names.insert(TopicName::retry_of(&group.name).as_str().to_owned());
+        names.insert(TopicName::dead_letter_of(&group.name).as_str().to_owned());
+    }
+    Ok(Reply::json(TopicList { topic_list: names.into_iter().collect(), broker_addr: None }))
+}
+
+/// UPDATE_AND_CREATE_TOPIC (17): the topic in the whole cluster. Asking again changes nothing.
+pub(super) async fn put(session: &Session<'_>, header: Header<'_>) -> Answer {
+    let catalog = &session.broker.catalog;
+    let name = TopicName::parse_stored(header.text("topic")?)?;
+    let permission = permission(header.number("perm")?)?;
+    if is_implied_and_as_wished(session, &name, permission) {
+        return Ok(Reply::done());
+    }
+    let existing = catalog.topic(name.as_str());
+    let asked = header.number("readQueueNums")?;
+    let asked = header.number::<i64>("writeQueueNums")?.max(asked);
+    let queues = queues(asked, existing.as_deref())?;
+    let current = existing.map(|topic| topic.spec());
+    let mut spec = current.unwrap_or_else(|| TopicSpec::new(name));
+    spec.queues = queues;
+    spec.permission = permission;
+    for change in AttributeChange::parse_list(header.optional("attributes").unwrap_or_default())? {
+        spec.change(&change)?;
+    }
+    let topic = catalog.put_topic(spec).await?;
+    session.broker.owned.open_topic(&topic);
+    tracing::info!(topic = %topic.name, queues, peer = %session.peer, "topic put");
+    Ok(Reply::done())
+}
+
+/// `%RETRY%g` and `%DLQ%g` come with their group, readable and writable: who opens a dead-letter topic for reading, as
+/// Apache asks of operators, finds that done. The catalog refuses any other wish.
+fn is_implied_and_as_wished(
+    session: &Session<'_>,
+    name: &TopicName,
+    permission: Permission,
+) -> bool {
+    let group = name.as_retry().or(name.as_dead_letter());
+    permission == Permission::READ_WRITE
+        && group.is_some_and(|group| session.broker.catalog.group(group.as_str()).is_some())
+}
+
+fn permission(bits: u32) -> Result<Permission, Refusal> {
+    match bits {
+        0..8 => Ok(Permission::from_bits(bits)),
+        _ => Err(Refusal::Parameter(format!("perm {bits} is none of 2 (W), 4 (R), 6 (RW)"))),
+    }
+}
+
+/// How many queues the topic is to have: `asked`, which is the greater of `-r` and `-w`. The catalog refuses what is too
+/// few or too many.
+///
+/// `updateTopicPerm` sends back what a route shows for one broker; that number, too, means "as it is".
+fn queues(asked: i64, existing: Option<&Topic>) -> Result<u32, Refusal> {
+    let asked = u32::try_from(asked)
+        .map_err(|_| Refusal::Parameter(format!("a topic cannot have {asked} queues")))?;
+    let unchanged = existing.filter(|topic| topic.spread.iter().any(|at| at.queues == asked));
+    Ok(unchanged.map_or(asked, |topic| topic.spec().queues))
+}
+
+/// GET_TOPIC_CONFIG (351): totals, as [`put`] takes them.
+pub(super) fn config(session: &Session<'_>, header: Header<'_>) -> Answer {
+    let view = find(session, header)?;
+    let attributes = view.topic.as_ref().map(|topic| topic.all_attributes());
+    Ok(Reply::json(TopicConfig {
+        topic_name: view.name.clone(),
+        read_queue_nums: view.queues(),
+        write_queue_nums: view.queues(),
+        perm: view.permission_bits,
+        attributes: attributes.unwrap_or_default(),
+        ..TopicConfig::default()
+    }))
+}
+
+/// GET_TOPIC_STATS_INFO (202): the rows of every broker of this gateway.
+pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
+    let view = find(session, header)?;
+    let since = Timestamp(session.broker.env.now().0.saturating_sub(RATE_WINDOW_MS));
+    let mut table = TopicStatsTable::default();
+    let mut recent = 0;
+    for at in &view.brokers {
+        let Some(group) = session.broker.owned.get(at.pg) else { continue };
+        for id in 0..at.queues {
+            let queue = view.topic.as_ref().and_then(|topic| topic.queue(at.pg, id));
+            let state = queue.map(|queue| QueueState::of(&group.log, queue.uid, since));
+            let state = state.unwrap_or_default();
+            recent += state.recent;
+            let row = MessageQueue {
+                topic: view.name.clone(),
+                broker_name: at.name.clone(),
+                queue_id: i32::try_from(id).unwrap_or(i32::MAX),
+            };
+            table.offset_table.push((row, state.offset));
+        }
+    }
+    table.topic_put_tps = recent as f64 * 1000.0 / RATE_WINDOW_MS as f64;
+    Ok(Reply { body: table.encode() })
+}
+
+/// A queue's row, and how many messages came into it lately. All zero for a queue that holds nothing.
+#[derive(Default)]
+struct QueueState {
+    offset: TopicOffset,
+    recent: u64,
+}
+
+impl QueueState {
+    fn of(log: &Log, queue: QueueUid, since: Timestamp) -> QueueState {
+        let bounds = log.bounds(queue);
+        let end = bounds.visible_end;
+        let last = (bounds.first < end).then(|| stored_at(log, queue, QueueOffset(end.0 - 1)));
+        let offset = TopicOffset {
+            min_offset: signed(bounds.first.0),
+            max_offset: signed(end.0),
+            last_update_timestamp: last.flatten().map_or(0, |time| signed(time.0)),
+        };
+        QueueState { offset, recent: end.0.saturating_sub(log.offset_at_time(queue, since).0) }
+    }
+}
+
+/// Java's `long`.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// When the message at `offset` was stored; `None` when it is not visible, or no longer there.
+pub(super) fn stored_at(log: &Log, queue: QueueUid, offset: QueueOffset) -> Option<Timestamp> {
+    let mut found = None;
+    log.scan(queue, offset, &mut |entry| {
+        found = Some(entry.time);
+        ControlFlow::Break(())
+    });
+    found
+}
+
+/// QUERY_TOPIC_CONSUME_BY_WHO (300): groups with a living subscriber, and groups that have consumed. Empty for a topic
+/// that does not exist, as Apache has it.
+pub(super) fn consumers(session: &Session<'_>, header: Header<'_>) -> Answer {
+    let broker = session.broker;
+    let mut groups = BTreeSet::new();
+    if let Ok(name) = TopicName::parse_stored(header.text("topic")?) {
+        groups.extend(broker.clients.groups_of_topic(&name));
+        if let Some(topic) = broker.catalog.topic(name.as_str()) {
+            groups.extend(broker.consume.groups_of_topic(&topic));
+        }
+    }
+    let groups = groups.iter().map(|group| group.as_str().to_owned());
+    Ok(Reply::json(GroupList { group_list: groups.collect() }))
+}
+
+fn find(session: &Session<'_>, header: Header<'_>) -> Result<View, Refusal> {
+    let name = header.text("topic")?;
+    View::find(session.broker, name).ok_or_else(|| Refusal::NoTopic(name.to_owned()))
+}
