@@ -1,4 +1,5 @@
-//! What a growing counter showed at the last two midnights, as RocketMQ's runtime info has it. Pure.
+//! What a growing counter showed at the last two midnights, as RocketMQ's runtime info has it.
+//! Pure.
 
 use storage::env::Timestamp;
 
@@ -21,8 +22,8 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// Takes note that the counter shows `count` at `now`; called several times a day. A clock that goes back a day
-    /// starts no day anew.
+    /// Takes note that the counter shows `count` at `now`; called several times a day. A clock that
+    /// goes back a day starts no day anew.
     pub(super) fn see(&mut self, now: Timestamp, count: u64) {
         let day = now.0 / DAY_MS;
         self.mornings = match self.day {

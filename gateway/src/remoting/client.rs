@@ -17,9 +17,9 @@ const GROUPS_PER_CLIENT_MAX: usize = 1024;
 /// What classic clients wait for an answer (`ClientConfig.mqClientApiTimeout`).
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// HEART_BEAT (34): what the client is from now on. Consumer groups come to be where the operator allows it; a group
-/// that does not exist is passed over, as Apache does. The reply does not offer heartbeats without subscriptions
-/// (`IS_SUPPORT_HEART_BEAT_V2`), so that each one is complete.
+/// HEART_BEAT (34): what the client is from now on. Consumer groups come to be where the operator
+/// allows it; a group that does not exist is passed over, as Apache does. The reply does not offer
+/// heartbeats without subscriptions (`IS_SUPPORT_HEART_BEAT_V2`), so that each one is complete.
 pub(super) async fn heartbeat(session: &mut Session<'_>, request: &Frame) -> Answer {
     let data: HeartbeatData =
         serde_json::from_slice(&request.body).map_err(|error| Refusal::Body(error.to_string()))?;
@@ -53,7 +53,8 @@ pub(super) async fn heartbeat(session: &mut Session<'_>, request: &Frame) -> Ans
     Ok(Reply::done())
 }
 
-/// UNREGISTER_CLIENT (35): the client leaves a producer group, a consumer group, or both; with the last one it is gone.
+/// UNREGISTER_CLIENT (35): the client leaves a producer group, a consumer group, or both; with the
+/// last one it is gone.
 pub(super) fn unregister(session: &mut Session<'_>, header: Header<'_>) -> Answer {
     let id = client_id(header.text("clientID")?)?;
     let leaves = [header.optional("producerGroup"), header.optional("consumerGroup")];
@@ -73,8 +74,8 @@ pub(super) fn unregister(session: &mut Session<'_>, header: Header<'_>) -> Answe
     Ok(Reply::done())
 }
 
-/// The connection is gone, and with it the clients that spoke through it, but for those that have since been heard of
-/// through another.
+/// The connection is gone, and with it the clients that spoke through it, but for those that have
+/// since been heard of through another.
 pub(super) fn disconnected(session: &Session<'_>) {
     for id in &session.clients {
         let spoke_here = |at: &Registration| at.address == session.peer;

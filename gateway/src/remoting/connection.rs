@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection may be silent, in the middle of a frame too (Apache's `serverChannelMaxIdleTimeSeconds`).
-/// Clients beat every 30 s.
+/// How long a connection may be silent, in the middle of a frame too (Apache's
+/// `serverChannelMaxIdleTimeSeconds`). Clients beat every 30 s.
 pub const IDLE_MAX: Duration = Duration::from_secs(120);
 /// How long a client may leave its replies unread.
 pub const WRITE_TIME_MAX: Duration = Duration::from_secs(10);

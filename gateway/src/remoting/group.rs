@@ -7,9 +7,9 @@ use protocol::names::GroupName;
 use protocol::remoting::body::{GroupRetryPolicy, GroupRetryPolicyType, SubscriptionGroupConfig};
 use std::time::Duration;
 
-/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200): the group in the whole cluster, as the body says; its attributes are
-/// changes to those that it has. What the body says of retry queues, slaves and broadcasting has no meaning here and is
-/// not kept.
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200): the group in the whole cluster, as the body says; its
+/// attributes are changes to those that it has. What the body says of retry queues, slaves and
+/// broadcasting has no meaning here and is not kept.
 pub(super) async fn put(session: &Session<'_>, body: &[u8]) -> Answer {
     let config: SubscriptionGroupConfig =
         serde_json::from_slice(body).map_err(|error| Refusal::Body(error.to_string()))?;

@@ -1,29 +1,36 @@
-//! The Remoting front: frames of classic clients and of `mqadmin`, on the NameServer port and on the broker port.
+//! The Remoting front: frames of classic clients and of `mqadmin`, on the NameServer port and on
+//! the broker port.
 //!
 //! ```text
-//! bytes ─► connection: frames ─► session: code ─► route | topic | group | client | runtime ─► reply
+//! bytes ─► connection ─► frame ─► session ─► route | topic | group | client | runtime ─► reply
 //! ```
 //!
-//! What always holds: a connection's requests are answered in the order they came, each in the header encoding it came
-//! in and under its own opaque number; nothing is read while a request is being answered, so a connection holds one
-//! frame and its replies; a oneway request gets no reply; a code that a port does not serve gets Apache's refusal; a
-//! frame that cannot be read ends the connection. What is deliberately not here: sockets and TLS (`listen`), and every
-//! rule about topics, groups and queues (the features).
+//! What always holds: a connection's requests are answered in the order they came, each in the
+//! header encoding it came in and under its own opaque number; nothing is read while a request is
+//! being answered, so a connection holds one frame and its replies; a oneway request gets no reply;
+//! a code that a port does not serve gets Apache's refusal; a frame that cannot be read ends the
+//! connection. What is deliberately not here: sockets and TLS (`listen`), and every rule about
+//! topics, groups and queues (the features).
 //!
 //! # One address, many brokers
 //!
-//! Each placement group is a broker to clients (`strata-0000`, ...), and all brokers of a gateway answer at one address.
-//! Requests of `mqadmin` 5.5.0 do not say which broker they mean, so each answer is chosen such that its sums come out
-//! right:
+//! Each placement group is a broker to clients (`strata-0000`, ...), and all brokers of a gateway
+//! answer at one address. Requests of `mqadmin` 5.5.0 do not say which broker they mean, so each
+//! answer is chosen such that its sums come out right:
 //!
-//! | request | what mqadmin does with a cluster of brokers | the answer |
-//! |---|---|---|
-//! | 106, 105 | takes them as they are | every broker by its own name, all at this address |
-//! | 17, 200 | once per distinct address (`updateTopic -c`, `updateSubGroup -c`) | the whole topic or group; `-r`/`-w` are totals, and asking again changes nothing |
-//! | 202 | once per broker of the route, rows merged by (topic, broker, queue) | the rows of every broker here: identical each time, so that merging keeps one of each |
-//! | 351 | once per broker of the route, of which only static mappings are used | the whole topic, with totals, as 17 takes it |
-//! | 300 | the first broker of the route that answers | all groups of the topic |
-//! | 28 | `clusterList`: once per broker, in the order of their names, one after another on one connection; rows are added up by people and exporters | the next broker's own numbers, see [`runtime`] |
+//! - 106, 105 (cluster, routes) are taken as they are: every broker by its own name, all at this
+//!   address.
+//! - 17, 200 (`updateTopic -c`, `updateSubGroup -c`) come once per distinct address: the answer is
+//!   about the whole topic or group; `-r` and `-w` are totals, and asking again changes nothing.
+//! - 202 (`topicStatus`) comes once per broker of the route, and rows are merged by topic, broker
+//!   and queue: each answer has the rows of every broker here, so that merging keeps one of each.
+//! - 351 (`topicStatus` again) comes once per broker of the route, and only static mappings are
+//!   looked at: the answer is about the whole topic, with totals as 17 takes them.
+//! - 300 (`topicList -c`) comes once, to the first broker of the route: the answer has all groups
+//!   of the topic.
+//! - 28 (`clusterList`) comes once per broker, by name, one after another on one connection, and
+//!   people and exporters add the rows up: each answer has the next broker's own numbers, see
+//!   [`runtime`].
 mod client;
 mod connection;
 mod group;

@@ -78,7 +78,8 @@ impl From<AttributeRefused> for Refusal {
 }
 
 impl Refusal {
-    /// The response code (spec C.2), as `AdminBrokerProcessor` and `DefaultRequestProcessor` of Apache 5.5.0 choose it.
+    /// The response code (spec C.2), as `AdminBrokerProcessor` and `DefaultRequestProcessor` of
+    /// Apache 5.5.0 choose it.
     fn code(&self) -> i32 {
         match self {
             Refusal::Unsupported(_) => ResponseCode::REQUEST_CODE_NOT_SUPPORTED,

@@ -30,8 +30,8 @@ pub(super) fn of_topic(session: &Session<'_>, header: Header<'_>) -> Answer {
     }))
 }
 
-/// GET_BROKER_CLUSTER_INFO (106): every placement group is a broker, and each is at the address that this client can
-/// reach.
+/// GET_BROKER_CLUSTER_INFO (106): every placement group is a broker, and each is at the address
+/// that this client can reach.
 pub(super) fn cluster_info(session: &Session<'_>) -> Answer {
     let cluster = session.broker.catalog.cluster();
     let names: Vec<String> = cluster.pgs().map(broker_name).collect();

@@ -1,11 +1,13 @@
 //! A broker's own numbers, as `clusterList` and `brokerStatus` of `mqadmin` read them.
 //!
-//! The request (28) does not say which broker it means, and all brokers of a gateway share an address. `clusterList`,
-//! dashboards and exporters ask once per broker of the cluster, one after another on one connection. So the requests of a
-//! connection take turns: the first is about the first broker of this gateway by name, the next about the next, and after
-//! the last, or after a pause of [`TURN_PAUSE`], it begins anew. Each row is then a broker's own, and rows add up to what
-//! the gateway did. Who asks once (`brokerStatus -b`) gets the first broker, is told so by `brokerName`, and finds the
-//! sums over all brokers at this address under keys that begin with `address`.
+//! The request (28) does not say which broker it means, and all brokers of a gateway share an
+//! address. `clusterList`, dashboards and exporters ask once per broker of the cluster, one after
+//! another on one connection. So the requests of a connection take turns: the first is about the
+//! first broker of this gateway by name, the next about the next, and after the last, or after a
+//! pause of [`TURN_PAUSE`], it begins anew. Each row is then a broker's own, and rows add up to
+//! what the gateway did. Who asks once (`brokerStatus -b`) gets the first broker, is told so by
+//! `brokerName`, and finds the sums over all brokers at this address under keys that begin with
+//! `address`.
 
 use super::reply::{Answer, Refusal, Reply};
 use super::session::Session;
@@ -21,8 +23,8 @@ use std::time::Duration;
 use storage::env::Timestamp;
 use storage::{Fill, Level};
 
-/// How long after a request the next one on its connection begins anew. Longer than a round trip over a bad link,
-/// shorter than the least interval of `clusterList -i` (1 s).
+/// How long after a request the next one on its connection begins anew. Longer than a round trip
+/// over a bad link, shorter than the least interval of `clusterList -i` (1 s).
 pub(super) const TURN_PAUSE: Duration = Duration::from_millis(800);
 
 /// What tools gate features by (`MQVersion`).
@@ -139,7 +141,8 @@ fn of_gateway(table: &mut Table, broker: &Broker) {
     table.put("consumeQueueDiskRatio", format!("{ratio:.4}"));
     let capacity = format!("Total : {}, Free : {}.", bytes(capacity), bytes(free));
     table.put("commitLogDirCapacity", capacity);
-    // Measures of thread pools, page cache and timer wheel, none of which are here: nothing waits in them.
+    // Measures of thread pools, page cache and timer wheel, none of which are here: nothing waits
+    // in them.
     for pool in ["send", "pull", "litePull", "query", "ack"] {
         table.put(&format!("{pool}ThreadPoolQueueSize"), 0);
         table.put(&format!("{pool}ThreadPoolQueueHeadWaitTimeMills"), 0);

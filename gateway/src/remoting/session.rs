@@ -1,4 +1,5 @@
-//! The requests of one connection, one after another: which code is served on which port, and by whom.
+//! The requests of one connection, one after another: which code is served on which port, and by
+//! whom.
 
 use super::connection::{self, Answers};
 use super::header::Header;
@@ -24,8 +25,9 @@ pub enum Role {
     Broker,
 }
 
-/// Answers an accepted connection's requests until it ends or the gateway stops. Dropping the future closes the
-/// connection; a request that was being answered may then have been carried out or not.
+/// Answers an accepted connection's requests until it ends or the gateway stops. Dropping the
+/// future closes the connection; a request that was being answered may then have been carried out
+/// or not.
 pub async fn serve_connection(connection: Connection, role: Role, broker: Arc<Broker>) {
     let info = connection.info();
     serve(connection, info, role, &broker).await;
@@ -50,8 +52,8 @@ where
     client::disconnected(&session);
 }
 
-/// `HOST:PORT` at which every broker of this gateway answers: what the operator advertises, else the address that the
-/// client reached.
+/// `HOST:PORT` at which every broker of this gateway answers: what the operator advertises, else
+/// the address that the client reached.
 fn broker_address(advertised: Option<&HostPort>, local: SocketAddr, broker_port: u16) -> String {
     match advertised {
         Some(HostPort { host, port }) => {
@@ -86,9 +88,8 @@ impl Answers for Session<'_> {
             Role::Broker => self.as_broker(&request).await,
         };
         if let Err(refusal) = &answer {
-            tracing::debug!(
-                peer = %self.peer, role = ?self.role, code = request.code, error = %refusal, "request refused"
-            );
+            let (peer, role, code) = (self.peer, self.role, request.code);
+            tracing::debug!(%peer, ?role, code, error = %refusal, "request refused");
         }
         (!request.is_oneway()).then(|| reply::frame(&request, answer))
     }

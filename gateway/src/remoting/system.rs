@@ -1,5 +1,6 @@
-//! Topics that every RocketMQ cluster has without anybody creating them. Tools ask for their routes: `createTopic` for
-//! the cluster's and a broker's name, producers for `TBW102`. They hold no messages here.
+//! Topics that every RocketMQ cluster has without anybody creating them. Tools ask for their
+//! routes: `createTopic` for the cluster's and a broker's name, producers for `TBW102`. They hold
+//! no messages here.
 
 use metadata::model::{Cluster, broker_name, parse_broker_name};
 use storage::format::PgId;

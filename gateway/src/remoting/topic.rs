@@ -19,7 +19,8 @@ use storage::format::{QueueOffset, QueueUid};
 /// The time over which `topicPutTps` is measured, in milliseconds.
 const RATE_WINDOW_MS: u64 = 60_000;
 
-/// GET_ALL_TOPIC_LIST_FROM_NAMESERVER (206): created topics, those that groups imply, and the system's; sorted.
+/// GET_ALL_TOPIC_LIST_FROM_NAMESERVER (206): created topics, those that groups imply, and the
+/// system's; sorted.
 pub(super) fn list(session: &Session<'_>) -> Answer {
     let catalog = &session.broker.catalog;
     let mut names: BTreeSet<String> = system::names(&catalog.cluster()).collect();
@@ -56,8 +57,9 @@ pub(super) async fn put(session: &Session<'_>, header: Header<'_>) -> Answer {
     Ok(Reply::done())
 }
 
-/// `%RETRY%g` and `%DLQ%g` come with their group, readable and writable: who opens a dead-letter topic for reading, as
-/// Apache asks of operators, finds that done. The catalog refuses any other wish.
+/// `%RETRY%g` and `%DLQ%g` come with their group, readable and writable: who opens a dead-letter
+/// topic for reading, as Apache asks of operators, finds that done. The catalog refuses any other
+/// wish.
 fn is_implied_and_as_wished(
     session: &Session<'_>,
     name: &TopicName,
@@ -75,10 +77,11 @@ fn permission(bits: u32) -> Result<Permission, Refusal> {
     }
 }
 
-/// How many queues the topic is to have: `asked`, which is the greater of `-r` and `-w`. The catalog refuses what is too
-/// few or too many.
+/// How many queues the topic is to have: `asked`, which is the greater of `-r` and `-w`. The
+/// catalog refuses what is too few or too many.
 ///
-/// `updateTopicPerm` sends back what a route shows for one broker; that number, too, means "as it is".
+/// `updateTopicPerm` sends back what a route shows for one broker; that number, too, means "as it
+/// is".
 fn queues(asked: i64, existing: Option<&Topic>) -> Result<u32, Refusal> {
     let asked = u32::try_from(asked)
         .map_err(|_| Refusal::Parameter(format!("a topic cannot have {asked} queues")))?;
@@ -125,7 +128,8 @@ pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
     Ok(Reply { body: table.encode() })
 }
 
-/// A queue's row, and how many messages came into it lately. All zero for a queue that holds nothing.
+/// A queue's row, and how many messages came into it lately. All zero for a queue that holds
+/// nothing.
 #[derive(Default)]
 struct QueueState {
     offset: TopicOffset,
@@ -161,8 +165,8 @@ pub(super) fn stored_at(log: &Log, queue: QueueUid, offset: QueueOffset) -> Opti
     found
 }
 
-/// QUERY_TOPIC_CONSUME_BY_WHO (300): groups with a living subscriber, and groups that have consumed. Empty for a topic
-/// that does not exist, as Apache has it.
+/// QUERY_TOPIC_CONSUME_BY_WHO (300): groups with a living subscriber, and groups that have
+/// consumed. Empty for a topic that does not exist, as Apache has it.
 pub(super) fn consumers(session: &Session<'_>, header: Header<'_>) -> Answer {
     let broker = session.broker;
     let mut groups = BTreeSet::new();

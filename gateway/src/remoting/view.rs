@@ -8,7 +8,8 @@ use protocol::names::TopicName;
 use std::sync::Arc;
 use storage::format::PgId;
 
-/// What routes, configs and stats say of a topic, whether created, implied by a group, or the system's.
+/// What routes, configs and stats say of a topic, whether created, implied by a group, or the
+/// system's.
 pub(super) struct View {
     pub(super) name: String,
     /// Sorted by broker; not empty.
