@@ -18,9 +18,9 @@ pub(super) enum NotCopied {
     TooLong(#[source] stored::StoredError),
 }
 
-/// The record that puts a copy of `record`, a stored message, into the dead-letter queue of `group`, where it is queue 0
-/// of `%DLQ%group`. It keeps its properties and says where it came from (spec B.13); `attempt` is how often it was
-/// delivered.
+/// The record that puts a copy of `record`, a stored message, into the dead-letter queue of
+/// `group`, where it is queue 0 of `%DLQ%group`. It keeps its properties and says where it came
+/// from (spec B.13); `attempt` is how often it was delivered.
 pub(super) fn copy(record: Bytes, group: &Group, attempt: u32) -> Result<Draft, NotCopied> {
     let mut message = stored::decode(record).map_err(NotCopied::Unreadable)?;
     say_origin(&mut message);

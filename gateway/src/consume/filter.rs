@@ -1,11 +1,13 @@
 //! Which messages a subscription wants.
 //!
-//! A tag filter is decided twice: by hash where the queue's index is scanned, so that no unwanted message is read, and
-//! by text once a message is decoded, because two tags may hash alike (`"Aa"` and `"BB"`).
+//! A tag filter is decided twice: by hash where the queue's index is scanned, so that no unwanted
+//! message is read, and by text once a message is decoded, because two tags may hash alike (`"Aa"`
+//! and `"BB"`).
 
 use protocol::stored::tag_hash;
 
-/// The language of a filter expression (`FilterType` in definition.proto, `ExpressionType` in Remoting).
+/// The language of a filter expression (`FilterType` in definition.proto, `ExpressionType` in
+/// Remoting).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterLanguage {
     /// `*`, or tags between `||`.
@@ -39,8 +41,8 @@ pub enum FilterRefused {
 }
 
 impl Filter {
-    /// Reads an expression: empty or `*` is every message, otherwise tags between `||`, trimmed, case-sensitive, empty
-    /// ones dropped (spec B.19).
+    /// Reads an expression: empty or `*` is every message, otherwise tags between `||`, trimmed,
+    /// case-sensitive, empty ones dropped (spec B.19).
     ///
     /// # Errors
     /// [`FilterRefused`], which a front answers as ILLEGAL_FILTER_EXPRESSION.
@@ -51,8 +53,8 @@ impl Filter {
         }
     }
 
-    /// Whether a message whose tag has this hash may be wanted. No unwanted message is certain to be told here, no
-    /// wanted one is refused.
+    /// Whether a message whose tag has this hash may be wanted. No unwanted message is certain to
+    /// be told here, no wanted one is refused.
     pub fn admits(&self, hash: u64) -> bool {
         match self {
             Filter::All => true,

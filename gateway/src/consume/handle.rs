@@ -1,11 +1,13 @@
 //! Receipt handles: what a consumer shows to acknowledge, prolong or give up a delivery.
 //!
-//! Opaque to clients, which echo it. It names the delivery by the lsn of the OP_POP that made it (which finds its
-//! placement group by itself) and is signed under the cluster's secret, so it stays good across restarts and takeovers
-//! and cannot be made up. The group is signed but not written: a handle is of no use to another group.
+//! Opaque to clients, which echo it. It names the delivery by the lsn of the OP_POP that made it
+//! (which finds its placement group by itself) and is signed under the cluster's secret, so it
+//! stays good across restarts and takeovers and cannot be made up. The group is signed but not
+//! written: a handle is of no use to another group.
 //!
-//! base64url, without padding, of: `version u8 = 1 | queue uid u64 | offset u64 | pop lsn u64 | visible_at u64 (ms) |
-//! HMAC-SHA256 of all that and the group's uid u64, first 12 bytes`; little-endian; 60 characters.
+//! base64url, without padding, of: `version u8 = 1 | queue uid u64 | offset u64 | pop lsn u64 |
+//! visible_at u64 (ms) | HMAC-SHA256 of all that and the group's uid u64, first 12 bytes`;
+//! little-endian; 60 characters.
 
 use super::GroupUid;
 use base64::Engine;

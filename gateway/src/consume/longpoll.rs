@@ -1,10 +1,11 @@
 //! Polls that wait for a message: first come, first woken.
 //!
-//! All polls of a group on a topic wait in one line, whatever placement groups the topic lies in. One is woken when a
-//! message becomes visible, comes back, or a full group gets room; one that takes as much as it may wakes the next, so
-//! that a burst is shared without waking everybody. A wake-up that finds nobody waiting is kept for the next who
-//! comes, and one that a vanished poll got is passed on: both are `tokio::sync::Notify`'s. A poll that waits costs its
-//! place in the line and a timer, no task and no periodic wake-up.
+//! All polls of a group on a topic wait in one line, whatever placement groups the topic lies in.
+//! One is woken when a message becomes visible, comes back, or a full group gets room; one that
+//! takes as much as it may wakes the next, so that a burst is shared without waking everybody. A
+//! wake-up that finds nobody waiting is kept for the next who comes, and one that a vanished poll
+//! got is passed on: both are `tokio::sync::Notify`'s. A poll that waits costs its place in the
+//! line and a timer, no task and no periodic wake-up.
 
 use super::GroupUid;
 use super::refused::ReceiveRefused;
@@ -17,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::format::QueueUid;
 use tokio::sync::Notify;
 
-/// The most polls of one group on one topic that wait at once. Apache lets 1024 wait per queue; a topic of sixteen
-/// queues has as much.
+/// The most polls of one group on one topic that wait at once. Apache lets 1024 wait per queue; a
+/// topic of sixteen queues has as much.
 pub const POLLS_PER_LINE_MAX: usize = 16 * 1024;
 
 /// The most polls that wait at once (Apache's `maxPopPollingSize`).
@@ -59,7 +60,8 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Lines {
-    /// The line of a group on a topic, made where there was none. From here on wake-ups are kept for it.
+    /// The line of a group on a topic, made where there was none. From here on wake-ups are kept
+    /// for it.
     pub(super) fn line(&self, group: GroupUid, topic: &Topic) -> Arc<Line> {
         let id = LineId { group, topic: QueueUid(topic.uid_base) };
         let known = self.lines.read().get(&id).cloned();
@@ -112,7 +114,8 @@ impl Lines {
         }
     }
 
-    /// Lets go of lines whose queue or group is gone. Whoever still waits in one does so until its time is up.
+    /// Lets go of lines whose queue or group is gone. Whoever still waits in one does so until its
+    /// time is up.
     pub(super) fn retain(&self, keep: impl Fn(CursorId) -> bool) {
         let kept = |line: &LineId, queue| keep(CursorId { group: line.group, queue });
         self.lines.write().retain(|id, _| kept(id, id.topic));

@@ -6,9 +6,10 @@
 //!                          └► wait in line ◄── new message, expiry, room (follow_log, keep)
 //! ```
 //!
-//! Everything is recorded in the placement group's own log beside the messages, so that what must happen together is one
-//! frame, a restart replays it, and there is no second database. [`state`] decides, [`ops`] is what it writes,
-//! [`handle`] is what a consumer holds of a delivery, [`Consume`] is what fronts call.
+//! Everything is recorded in the placement group's own log beside the messages, so that what must
+//! happen together is one frame, a restart replays it, and there is no second database. [`state`]
+//! decides, [`ops`] is what it writes, [`handle`] is what a consumer holds of a delivery,
+//! [`Consume`] is what fronts call.
 mod dead_letter;
 mod delivery;
 pub mod filter;
@@ -20,6 +21,7 @@ mod receive;
 mod refused;
 mod service;
 mod settle;
+mod start;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! One placement group: its machine, its log, and the rule that binds them.
 //!
-//! A decision, its append and its application happen under one lock, without waiting: the log gives positions at once,
-//! so the order of decisions is the order of the log, and an answer waits for the watermark afterwards, outside.
+//! A decision, its append and its application happen under one lock, without waiting: the log gives
+//! positions at once, so the order of decisions is the order of the log, and an answer waits for
+//! the watermark afterwards, outside.
 
 use super::dead_letter::{self, NotCopied};
 use super::delivery::Place;
@@ -76,7 +77,8 @@ impl Pg {
         self.machine.lock()
     }
 
-    /// Records and applies operations, in one frame. Gives the end of the log behind them and, for each, its position.
+    /// Records and applies operations, in one frame. Gives the end of the log behind them and, for
+    /// each, its position.
     pub(super) fn write(
         &self,
         machine: &mut Machine,
@@ -154,8 +156,9 @@ impl Pg {
         Ok(taken)
     }
 
-    /// Moves exhausted messages to the dead-letter queue, each in a frame of its own. What cannot be written stays in
-    /// flight and is tried again by the next receive; the answer says whether all of it was.
+    /// Moves exhausted messages to the dead-letter queue, each in a frame of its own. What cannot
+    /// be written stays in flight and is tried again by the next receive; the answer says whether
+    /// all of it was.
     fn give_up(
         &self,
         machine: &mut Machine,
@@ -298,8 +301,8 @@ fn refused(refused: Refused) -> WriteRefused {
         Refused::DiskFull => WriteRefused::DiskFull,
         Refused::Busy => WriteRefused::Busy,
         Refused::Closed | Refused::Fenced => WriteRefused::Moved,
-        // Bounds on what one decision names keep it far below the limit, the dead-letter queue is opened before it is
-        // written to, and no operation is of a reserved kind.
+        // Bounds on what one decision names keep it far below the limit, the dead-letter queue is
+        // opened before it is written to, and no operation is of a reserved kind.
         Refused::TooLarge { .. } | Refused::UnknownQueue(_) | Refused::ReservedKind(_) => {
             tracing::error!(%refused, "an operation was refused that cannot be");
             WriteRefused::Moved

@@ -21,11 +21,11 @@ use storage::format::QueueUid;
 type Share<'a> = (Arc<Pg>, &'a [TopicQueue]);
 
 impl Consume {
-    /// Hands out up to `max` messages, waiting for the first if there is none. Sorted by placement group (the preferred
-    /// one first), queue and offset; empty when the wait is over.
+    /// Hands out up to `max` messages, waiting for the first if there is none. Sorted by placement
+    /// group (the preferred one first), queue and offset; empty when the wait is over.
     ///
-    /// Cancel safe: a poll that goes away gives its place and its wake-up to the next, and what was handed out to it
-    /// becomes visible again after a second as the same attempt.
+    /// Cancel safe: a poll that goes away gives its place and its wake-up to the next, and what was
+    /// handed out to it becomes visible again after a second as the same attempt.
     ///
     /// # Errors
     /// [`ReceiveRefused`].
@@ -35,7 +35,8 @@ impl Consume {
         if shares.is_empty() {
             return Err(ReceiveRefused::NotServedHere);
         }
-        // Found before the first look: from here on a wake-up is kept for whoever looks and finds nothing.
+        // Found before the first look: from here on a wake-up is kept for whoever looks and finds
+        // nothing.
         let line = inner.lines.line(GroupUid(request.group.uid), &request.topic);
         let until = inner.env.monotonic() + request.wait;
         loop {
@@ -72,8 +73,8 @@ impl Inner {
         by_pg.filter_map(|share| Some((self.pg(share.first()?.pg)?, share))).collect()
     }
 
-    /// Takes what there is now, from the preferred placement group first, then from all, beginning at another queue each
-    /// time. A look that had to leave something wakes the next poll in line.
+    /// Takes what there is now, from the preferred placement group first, then from all, beginning
+    /// at another queue each time. A look that had to leave something wakes the next poll in line.
     fn look(
         &self,
         request: &Receive,
@@ -136,8 +137,8 @@ impl Inner {
         Ok(std::mem::take(&mut held.deliveries))
     }
 
-    /// Turns messages into deliveries. Those that cannot be read, or whose tag only hashed like a wanted one, are done
-    /// with.
+    /// Turns messages into deliveries. Those that cannot be read, or whose tag only hashed like a
+    /// wanted one, are done with.
     fn read(&self, pg: &Pg, request: &Receive, taken: &Taken, deliveries: &mut Vec<Delivery>) {
         let (mut bytes, before) = (0, deliveries.len());
         let mut unwanted = Vec::new();

@@ -55,7 +55,8 @@ pub enum WriteRefused {
     /// The disk does not keep up. The client comes again.
     #[error("the journal is busy")]
     Busy,
-    /// Another gateway owns the placement group by now, or this one stops. The client asks for a route again.
+    /// Another gateway owns the placement group by now, or this one stops. The client asks for a
+    /// route again.
     #[error("the placement group is no longer served here")]
     Moved,
     /// Recorded or not: only a later look tells. Doing it again is safe.

@@ -61,8 +61,8 @@ impl Consume {
         Consume(Arc::new(Inner { env, signer, neighbours, lines, pgs }))
     }
 
-    /// Takes over a placement group: replays its log, but for places that `keep` does not want, and begins to keep time
-    /// for it.
+    /// Takes over a placement group: replays its log, but for places that `keep` does not want, and
+    /// begins to keep time for it.
     ///
     /// # Errors
     /// [`OpMalformed`]: a newer version wrote the log; it must not be served.
@@ -87,8 +87,8 @@ impl Consume {
         self.0.pgs.write().clear();
     }
 
-    /// A client said goodbye: what it holds on leases becomes visible after a second. What cannot be recorded now is let
-    /// go when its lease would be prolonged.
+    /// A client said goodbye: what it holds on leases becomes visible after a second. What cannot
+    /// be recorded now is let go when its lease would be prolonged.
     pub fn client_gone(&self, client: &ClientId) {
         let visible_at = self.0.env.now().plus(super::TAKEN_BACK);
         for pg in self.0.all() {
@@ -100,8 +100,8 @@ impl Consume {
         }
     }
 
-    /// How far the group is on the topic's queues of placement groups here, in their order; queues that it never
-    /// received from are left out.
+    /// How far the group is on the topic's queues of placement groups here, in their order; queues
+    /// that it never received from are left out.
     pub fn progress(&self, group: &Group, topic: &Topic) -> Vec<QueueProgress> {
         let of = |queue: &TopicQueue| {
             let pg = self.0.pg(queue.pg)?;
@@ -137,12 +137,12 @@ impl Consume {
     }
 
     /// The groups and queues that have a place here.
-    pub fn places(&self) -> BTreeSet<CursorId> {
+    pub(super) fn places(&self) -> BTreeSet<CursorId> {
         self.0.all().iter().flat_map(|pg| pg.lock().state.places().collect::<Vec<_>>()).collect()
     }
 
     /// Lets go of places, and of the lines of groups and topics that `is_gone` names.
-    pub fn forget(&self, is_gone: impl Fn(CursorId) -> bool) {
+    pub(super) fn forget(&self, is_gone: impl Fn(CursorId) -> bool) {
         for pg in self.0.all() {
             pg.lock().state.retain(|id| !is_gone(id));
         }

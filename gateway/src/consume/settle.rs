@@ -24,8 +24,8 @@ impl Consume {
         outcome.expect("one handle has one outcome")
     }
 
-    /// Acknowledges several deliveries, with one append for each placement group; outcomes in the order of the handles.
-    /// Cancel safe: what was decided is recorded.
+    /// Acknowledges several deliveries, with one append for each placement group; outcomes in the
+    /// order of the handles. Cancel safe: what was decided is recorded.
     pub async fn ack_many(
         &self,
         group: &Group,
@@ -55,8 +55,8 @@ impl Consume {
         outcomes
     }
 
-    /// Sets the time after which a delivery comes back; `suspend` makes the next one the same attempt. Gives the handle
-    /// that says so; the old one stays good.
+    /// Sets the time after which a delivery comes back; `suspend` makes the next one the same
+    /// attempt. Gives the handle that says so; the old one stays good.
     ///
     /// # Errors
     /// [`AckRefused`].
@@ -87,8 +87,8 @@ impl Consume {
         Ok(inner.signer.sign(uid, &Claim { visible_at, ..claim }))
     }
 
-    /// Gives a delivery up: its message goes to the group's dead-letter queue and is done with. Of a message that is
-    /// done with already, nothing happens.
+    /// Gives a delivery up: its message goes to the group's dead-letter queue and is done with. Of
+    /// a message that is done with already, nothing happens.
     ///
     /// # Errors
     /// [`AckRefused`].
@@ -121,8 +121,8 @@ impl Consume {
         Ok(pg.recorded(end).await?)
     }
 
-    /// Takes back deliveries that could not be passed on: visible after [`TAKEN_BACK`], as the same attempt. Does not
-    /// wait; what cannot be recorded comes back when its invisible time ends.
+    /// Takes back deliveries that could not be passed on: visible after [`TAKEN_BACK`], as the same
+    /// attempt. Does not wait; what cannot be recorded comes back when its invisible time ends.
     pub fn nack(&self, deliveries: &[Delivery]) {
         self.0.take_back(deliveries);
     }

@@ -1,6 +1,7 @@
-//! Two tasks for each placement group. One follows the log and wakes polls when messages become visible; the other
-//! sleeps until something falls due and then prolongs leases and wakes polls for what comes back. Neither wakes up
-//! when nothing happens; both end when the placement group is let go.
+//! Two tasks for each placement group. One follows the log and wakes polls when messages become
+//! visible; the other sleeps until something falls due and then prolongs leases and wakes polls for
+//! what comes back. Neither wakes up when nothing happens; both end when the placement group is let
+//! go.
 
 use super::pg::Pg;
 use super::service::Inner;
@@ -8,12 +9,12 @@ use super::state::{Due, Outside};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Times that fall due within this are handled together; a message comes back at most this much late to a poll that
-/// waits.
+/// Times that fall due within this are handled together; a message comes back at most this much
+/// late to a poll that waits.
 const TICK: Duration = Duration::from_millis(20);
 
-/// For so long after a placement group came here its clients count as alive: each needs a heartbeat (10 s apart) to be
-/// known here, and its settings again after the first is refused.
+/// For so long after a placement group came here its clients count as alive: each needs a heartbeat
+/// (10 s apart) to be known here, and its settings again after the first is refused.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Wakes a poll of each group for each queue with newly visible messages.

@@ -11,7 +11,8 @@ use storage::format::{QueueOffset, QueueUid};
 
 const VERSION: u8 = 1;
 
-/// Why bytes are no operation. Bytes with a good checksum that are none were written by a newer version.
+/// Why bytes are no operation. Bytes with a good checksum that are none were written by a newer
+/// version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpMalformed {
     /// Bytes are missing.
@@ -53,7 +54,8 @@ impl Op {
     /// Reads a record's payload.
     ///
     /// # Errors
-    /// [`OpMalformed`]; the log must not be served on, since the progress it records is not understood.
+    /// [`OpMalformed`]; the log must not be served on, since the progress it records is not
+    /// understood.
     pub fn decode(kind: OpKind, queue: QueueUid, payload: &[u8]) -> Result<Op, OpMalformed> {
         let mut input = Reader(payload);
         match input.byte()? {

@@ -1,8 +1,9 @@
-//! What the consumption machine writes into its placement group's log: one operation is the payload of one record, the
-//! queue stands in the record's envelope, and the record's lsn is the operation's name.
+//! What the consumption machine writes into its placement group's log: one operation is the payload
+//! of one record, the queue stands in the record's envelope, and the record's lsn is the
+//! operation's name.
 //!
-//! Numbers are LEB128 (`n`), times are milliseconds, offsets within a list ascend and are written as the distance from
-//! the end of the one before:
+//! Numbers are LEB128 (`n`), times are milliseconds, offsets within a list ascend and are written
+//! as the distance from the end of the one before:
 //!
 //! | record | payload, version 1 |
 //! |---|---|
@@ -12,8 +13,8 @@
 //! | OP_OFFSET | `1u8, group n, next n` |
 //! | OP_DLQ | `1u8, group n, offset n, attempt n` |
 //!
-//! A decoder is total: any bytes give an operation or [`OpMalformed`], and never more than [`OFFSETS_PER_OP_MAX`]
-//! offsets.
+//! A decoder is total: any bytes give an operation or [`OpMalformed`], and never more than
+//! [`OFFSETS_PER_OP_MAX`] offsets.
 mod codec;
 mod spans;
 #[cfg(test)]
@@ -28,7 +29,8 @@ use crate::group::ClientId;
 use storage::env::Timestamp;
 use storage::format::{QueueOffset, QueueUid};
 
-/// The most offsets that one operation names; the cap on what a group holds of a queue in flight is not above it.
+/// The most offsets that one operation names; the cap on what a group holds of a queue in flight is
+/// not above it.
 pub const OFFSETS_PER_OP_MAX: u64 = 10_000;
 
 /// One step of the machine, for one group and one queue.
@@ -51,9 +53,11 @@ pub enum Step {
     Ack(Spans),
     /// Messages in flight become visible at another time.
     Change(Change),
-    /// The cursor moves without a delivery: the first position of a group, or messages that its filter does not want.
+    /// The cursor moves without a delivery: the first position of a group, or messages that its
+    /// filter does not want.
     Offset(QueueOffset),
-    /// A message in flight is given up; its copy for the dead-letter queue is the next record of the same frame.
+    /// A message in flight is given up; its copy for the dead-letter queue is the next record of
+    /// the same frame.
     DeadLetter {
         /// The message.
         offset: QueueOffset,

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use storage::env::Timestamp;
 use storage::format::{Lsn, QueueOffset};
 
-/// Why a delivery that a handle names can no longer be decided. A front answers each as INVALID_RECEIPT_HANDLE.
+/// Why a delivery that a handle names can no longer be decided. A front answers each as
+/// INVALID_RECEIPT_HANDLE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimRefused {
     /// The message may be, or is about to be, delivered again.
@@ -36,8 +37,8 @@ pub enum AckDecision {
 }
 
 impl State {
-    /// Whether a claim acknowledges its message. A handle that a change of visible time replaced is as good as its
-    /// successor: whichever of the two times is later counts.
+    /// Whether a claim acknowledges its message. A handle that a change of visible time replaced is
+    /// as good as its successor: whichever of the two times is later counts.
     ///
     /// # Errors
     /// [`ClaimRefused`]; never `Acknowledged`.
@@ -71,8 +72,8 @@ impl State {
         Ok(Op { group, queue: claim.queue, step: Step::Change(change) })
     }
 
-    /// Gives a delivery up, and says which attempt it was. The caller writes the message's copy behind the operation, in
-    /// the same frame.
+    /// Gives a delivery up, and says which attempt it was. The caller writes the message's copy
+    /// behind the operation, in the same frame.
     ///
     /// # Errors
     /// [`ClaimRefused`].
@@ -87,8 +88,8 @@ impl State {
         Ok((Op { group, queue: claim.queue, step }, attempt))
     }
 
-    /// Takes back deliveries that never reached their consumer: visible at that time, and not counted as attempts. What
-    /// is no longer held by that delivery is left alone.
+    /// Takes back deliveries that never reached their consumer: visible at that time, and not
+    /// counted as attempts. What is no longer held by that delivery is left alone.
     pub fn nack(
         &self,
         visible_at: Timestamp,

@@ -1,21 +1,25 @@
 //! The consumption machine of one placement group: who was handed what, until when, how often.
 //!
-//! Per (group, queue) there is a cursor. From `next` on nothing was looked at; below it a message is either in flight or
-//! done with (acknowledged, given up, unwanted), and done is simply absent, so that a queue without laggards costs two
-//! numbers. A decision (`receive`, `ack`, `change`, `dead_letter`, `nack`, `renew`, `release`) reads the machine and gives
-//! operations; the caller writes them to the log and then applies them, and a restart applies the same ones from the
-//! log. Redelivery is in place: a message in flight whose visible time passed is handed out again by another OP_POP,
-//! before any new message; no operation marks the passing itself.
+//! Per (group, queue) there is a cursor. From `next` on nothing was looked at; below it a message
+//! is either in flight or done with (acknowledged, given up, unwanted), and done is simply absent,
+//! so that a queue without laggards costs two numbers. A decision (`receive`, `ack`, `change`,
+//! `dead_letter`, `nack`, `renew`, `release`) reads the machine and gives operations; the caller
+//! writes them to the log and then applies them, and a restart applies the same ones from the log.
+//! Redelivery is in place: a message in flight whose visible time passed is handed out again by
+//! another OP_POP, before any new message; no operation marks the passing itself.
 //!
 //! What always holds, after any operation from the log:
 //!
 //! - INV-POP-1: what is in flight lies below `next`.
-//! - INV-POP-2: a delivery's name is the lsn of its OP_POP, kept through changes and prolongation and replaced by the
-//!   next delivery; so at most one delivery of a message can be acknowledged at a time.
-//! - INV-POP-3: a decision hands a message out only if it is not in flight, or its visible time passed.
+//! - INV-POP-2: a delivery's name is the lsn of its OP_POP, kept through changes and prolongation
+//!   and replaced by the next delivery; so at most one delivery of a message can be acknowledged at
+//!   a time.
+//! - INV-POP-3: a decision hands a message out only if it is not in flight, or its visible time
+//!   passed.
 //! - INV-POP-4: decisions then apply, or apply alone from the log, lead to the same cursors.
 //!
-//! No clock, no IO, no randomness; `now` is an argument. Order within message groups is not kept here yet.
+//! No clock, no IO, no randomness; `now` is an argument. Order within message groups is not kept
+//! here yet.
 mod ack;
 mod cursor;
 mod pop;

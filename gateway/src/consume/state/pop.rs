@@ -8,14 +8,16 @@ use std::ops::ControlFlow;
 use storage::env::Timestamp;
 use storage::format::{Lsn, QueueOffset};
 
-/// The most messages of one queue that a group holds in flight; new ones wait beyond it (design/storage.md §2f says 10
-/// to 20 thousand, and one operation can name them all).
+/// The most messages of one queue that a group holds in flight; new ones wait beyond it
+/// (design/storage.md §2f says 10 to 20 thousand, and one operation can name them all).
 pub const IN_FLIGHT_MAX: usize = OFFSETS_PER_OP_MAX as usize;
 
-/// A new group starts at a queue's first message while fewer bytes than this of the log lie behind it (DESIGN §7).
+/// A new group starts at a queue's first message while fewer bytes than this of the log lie behind
+/// it (DESIGN §7).
 pub const FIRST_POSITION_BYTES_MAX: u64 = 8 << 30;
 
-/// The most index entries that one decision looks at for messages that the filter wants; about 0.1 ms.
+/// The most index entries that one decision looks at for messages that the filter wants; about 0.1
+/// ms.
 const SCAN_MAX: u32 = 4096;
 
 /// The most messages that one decision gives up to the dead-letter queue: each is copied.
@@ -47,7 +49,8 @@ pub trait QueueIndex {
 /// Where a group that was never seen on a queue begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// At the first message, or at the last where too much lies behind ([`FIRST_POSITION_BYTES_MAX`]).
+    /// At the first message, or at the last where too much lies behind
+    /// ([`FIRST_POSITION_BYTES_MAX`]).
     #[default]
     Auto,
     /// At the first message.

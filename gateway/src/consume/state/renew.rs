@@ -1,5 +1,5 @@
-//! What time does: prolongs deliveries whose client lives, lets go of those whose client is gone, and tells which queues
-//! have something to hand out again.
+//! What time does: prolongs deliveries whose client lives, lets go of those whose client is gone,
+//! and tells which queues have something to hand out again.
 
 use super::cursor::{Cursor, InFlight};
 use super::{CursorId, State};
@@ -16,20 +16,22 @@ pub(super) const RENEW_AHEAD_MS: u64 = 10_000;
 /// A leased delivery is prolonged when its visible time is this near (spec B.10).
 pub const RENEW_AHEAD: Duration = Duration::from_millis(RENEW_AHEAD_MS);
 
-/// A leased delivery is invisible for this long, at first and after each prolongation (`defaultInvisibleTimeMills`).
+/// A leased delivery is invisible for this long, at first and after each prolongation
+/// (`defaultInvisibleTimeMills`).
 pub const RENEW_INVISIBLE: Duration = Duration::from_secs(60);
 
 /// A delivery is not prolonged beyond this age (spec B.10).
 pub const RENEW_TOTAL_MAX: Duration = Duration::from_secs(3 * 3600);
 
-/// After a prolongation was decided the cursor is looked at again this soon, in case it could not be written.
+/// After a prolongation was decided the cursor is looked at again this soon, in case it could not
+/// be written.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
 
 /// What fell due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Prolongations and endings, to be written in one frame and applied. If they cannot be written, the next look
-    /// gives them again.
+    /// Prolongations and endings, to be written in one frame and applied. If they cannot be
+    /// written, the next look gives them again.
     pub ops: Vec<Op>,
     /// Where messages can be handed out again, ascending.
     pub visible: Vec<CursorId>,
@@ -74,7 +76,8 @@ impl State {
         due
     }
 
-    /// Lets go of everything that a client holds on leases, visible at that time: the client said goodbye.
+    /// Lets go of everything that a client holds on leases, visible at that time: the client said
+    /// goodbye.
     pub fn release(&mut self, client: &ClientId, visible_at: Timestamp) -> Vec<Op> {
         let places = self.leases.remove(client).unwrap_or_default();
         places.into_iter().filter_map(|id| self.release_of(id, client, visible_at)).collect()

@@ -1,5 +1,5 @@
-//! When to look at which cursor: one entry for each that waits for something. Entries of cursors that were forgotten
-//! stay until their time and are then ignored.
+//! When to look at which cursor: one entry for each that waits for something. Entries of cursors
+//! that were forgotten stay until their time and are then ignored.
 
 use super::CursorId;
 use super::cursor::{Armed, Cursor};

@@ -1,4 +1,5 @@
-//! Consumers that vanish, refuse, hold on and come back under a gateway that restarts: nothing sent is lost.
+//! Consumers that vanish, refuse, hold on and come back under a gateway that restarts: nothing sent
+//! is lost.
 
 use super::*;
 use bytes::Bytes;

@@ -3,6 +3,7 @@
 mod chaos;
 mod parked;
 mod settled;
+mod started;
 mod world;
 
 use super::filter::{Filter, FilterLanguage};

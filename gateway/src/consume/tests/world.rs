@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
-use metadata::model::{Cluster, Group, GroupSpec, Topic, TopicSpec};
+use metadata::model::{Cluster, Group, GroupSpec, Topic, TopicQueue, TopicSpec};
 use protocol::names::{GroupName, TopicName};
 use protocol::stored::{Properties, StoredMessage, SysFlag, tag_hash};
 use std::collections::BTreeMap;
@@ -86,7 +86,8 @@ impl World {
         World::at(Env::system(), Arc::new(disk.await), Arc::clone(&self.topic))
     }
 
-    /// The same logs at a time that the caller moves; the timekeeper sleeps on in real time. This one is over.
+    /// The same logs at a time that the caller moves; the timekeeper sleeps on in real time. This
+    /// one is over.
     pub(super) fn at_time_of(&self, clock: &Arc<ManualClock>) -> World {
         self.consume.stop();
         let clock: Arc<ManualClock> = Arc::clone(clock);
@@ -159,8 +160,8 @@ impl World {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    /// Sends `name-0`, `name-1` ... to the topic's queues in turn; those of one placement group become
-    /// visible together, and are then.
+    /// Sends `name-0`, `name-1` ... to the topic's queues in turn; those of one placement group
+    /// become visible together, and are then.
     pub(super) async fn send(&self, name: &str, count: usize) {
         self.send_tagged(name, count, "a").await;
     }
@@ -184,15 +185,7 @@ impl World {
     }
 
     pub(super) fn ask(&self) -> Asking {
-        Asking(Receive {
-            topic: Arc::clone(&self.topic),
-            group: Arc::clone(&self.group),
-            prefer: None,
-            filter: Filter::All,
-            max: 32,
-            invisible: Invisible::Fixed(Duration::from_secs(60)),
-            wait: Duration::ZERO,
-        })
+        Asking(receive(&self.topic, &self.group))
     }
 
     pub(super) fn ask_dead_letters(&self) -> Asking {
@@ -271,6 +264,24 @@ impl Asking {
         self.0.topic = Arc::new(topic);
         self
     }
+}
+
+/// Whatever there is, for a minute, without waiting.
+pub(super) fn receive(topic: &Arc<Topic>, group: &Arc<Group>) -> Receive {
+    Receive {
+        topic: Arc::clone(topic),
+        group: Arc::clone(group),
+        prefer: None,
+        filter: Filter::All,
+        max: 32,
+        invisible: Invisible::Fixed(Duration::from_secs(60)),
+        wait: Duration::ZERO,
+    }
+}
+
+/// A message as its queue's record.
+pub(super) fn plain(queue: TopicQueue, body: &str) -> Draft {
+    draft(&message(queue.id, Bytes::from(body.to_owned()), "a"), queue.uid, "a")
 }
 
 fn message(queue: u32, body: Bytes, tag: &str) -> StoredMessage {

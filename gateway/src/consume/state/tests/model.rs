@@ -1,5 +1,5 @@
-//! Any history of sends, receives, acks, changes, takebacks, time and restarts against a model that knows for each
-//! message only who has it until when.
+//! Any history of sends, receives, acks, changes, takebacks, time and restarts against a model that
+//! knows for each message only who has it until when.
 
 use super::*;
 use proptest::collection::vec;
@@ -162,7 +162,8 @@ impl Run {
         }
     }
 
-    /// Whatever time and goodbyes decide is no news about attempts: it only moves visible times of what is leased.
+    /// Whatever time and goodbyes decide is no news about attempts: it only moves visible times of
+    /// what is leased.
     fn follow(&mut self, ops: Vec<Op>) {
         for op in &ops {
             let Step::Change(change) = &op.step else { panic!("time does only this: {op:?}") };
