@@ -197,13 +197,16 @@ fn given(text: &Option<String>) -> Option<&str> {
 }
 
 fn build(
-    incoming: Incoming,
+    mut incoming: Incoming,
     origin: &Origin<'_>,
     durability: Option<Durability>,
 ) -> Result<Outgoing, MessageRefused> {
-    let properties = properties(&incoming, origin)?;
-    let kind = kind_of(&properties);
+    let born_at = incoming.born_at_ms.unwrap_or_else(|| now_ms(origin.now));
+    let sys_flag = sys_flag(&incoming);
     let filter = if incoming.tag.is_empty() { 0 } else { tag_hash(&incoming.tag) };
+    let body = std::mem::take(&mut incoming.body);
+    let properties = properties(incoming, origin, born_at)?;
+    let kind = kind_of(&properties);
     let queue_key = match kind {
         MessageKind::Fifo => hash_of(&properties, property::SHARDING_KEY),
         MessageKind::Lite => hash_of(&properties, property::LITE_TOPIC),
@@ -212,52 +215,55 @@ fn build(
         | MessageKind::Transaction
         | MessageKind::Priority => QueueKey::RoundRobin,
     };
-    let mut sys_flag = SysFlag::default();
-    if incoming.compressed {
-        sys_flag = sys_flag.with(SysFlag::COMPRESSED);
-    }
-    if incoming.half {
-        sys_flag = sys_flag.with(SysFlag::PREPARED);
-    }
     let message = StoredMessage {
         queue_id: 0,
         flag: 0,
         queue_offset: 0,
         physical_offset: 0,
         sys_flag,
-        born_at: incoming.born_at_ms.unwrap_or_else(|| now_ms(origin.now)),
+        born_at,
         born_host: origin.peer,
         stored_at: 0,
         store_host: origin.store_host,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body: incoming.body,
+        body,
         topic: origin.topic.as_str().to_owned(),
         properties,
     };
     Ok(Outgoing { message, kind, filter, durability, queue_key })
 }
 
+fn sys_flag(incoming: &Incoming) -> SysFlag {
+    let mut flag = SysFlag::default();
+    if incoming.compressed {
+        flag = flag.with(SysFlag::COMPRESSED);
+    }
+    if incoming.half {
+        flag = flag.with(SysFlag::PREPARED);
+    }
+    flag
+}
+
 /// The stored properties: the user's, and over them what the message's own fields say (spec B.8, "property mapping").
-fn properties(incoming: &Incoming, origin: &Origin<'_>) -> Result<Properties, MessageRefused> {
-    let mut properties = Properties::default();
-    for (name, value) in &incoming.user_properties {
-        properties.set(name, value);
-    }
-    properties.set(property::UNIQ_KEY, &incoming.message_id);
+fn properties(
+    incoming: Incoming,
+    origin: &Origin<'_>,
+    born_at: i64,
+) -> Result<Properties, MessageRefused> {
+    let mut properties: Properties = incoming.user_properties.into_iter().collect();
+    properties.set(property::UNIQ_KEY, incoming.message_id);
     if !incoming.tag.is_empty() {
-        properties.set(property::TAGS, &incoming.tag);
+        properties.set(property::TAGS, incoming.tag);
     }
-    let keys: Vec<&str> =
-        incoming.keys.iter().map(String::as_str).filter(|key| !key.is_empty()).collect();
-    if !keys.is_empty() {
-        properties.set(property::KEYS, keys.join(property::KEY_SEPARATOR));
+    if let Some(keys) = joined(&incoming.keys) {
+        properties.set(property::KEYS, keys);
     }
     if incoming.half {
         properties.set(property::TRANSACTION_PREPARED, "true");
         if let Some(recovery) = incoming.recovery {
-            properties
-                .set(property::CHECK_IMMUNITY_TIME_IN_SECONDS, recovery.as_secs().to_string());
+            let seconds = recovery.as_secs().to_string();
+            properties.set(property::CHECK_IMMUNITY_TIME_IN_SECONDS, seconds);
         }
     }
     if let Some(at) = incoming.deliver_at_ms {
@@ -265,26 +271,25 @@ fn properties(incoming: &Incoming, origin: &Origin<'_>) -> Result<Properties, Me
     }
     properties.set(property::RECONSUME_TIME, incoming.delivery_attempt.to_string());
     properties.set(property::PRODUCER_GROUP, origin.topic.as_str());
-    if let Some(group) = given(&incoming.message_group) {
+    if let Some(group) = incoming.message_group.filter(|group| !group.is_empty()) {
         properties.set(property::SHARDING_KEY, group);
     }
-    if let Some(trace) = given(&incoming.trace_context) {
+    if let Some(trace) = incoming.trace_context.filter(|trace| !trace.is_empty()) {
         if trace.chars().any(is_control) {
             return Err(MessageRefused::TraceContext);
         }
         properties.set(property::TRACE_CONTEXT, trace);
     }
     // A host with control characters would break the stored encoding; the peer's address is true in any case.
-    let peer = || origin.peer.ip().to_string();
-    let host =
-        Some(incoming.born_host.as_str()).filter(|h| !h.is_empty() && !h.chars().any(is_control));
-    properties.set(property::BORN_HOST, host.map_or_else(peer, str::to_owned));
-    let born_at_ms = incoming.born_at_ms.unwrap_or_else(|| now_ms(origin.now));
-    properties.set(property::BORN_TIMESTAMP, born_at_ms.to_string());
+    let host = incoming.born_host;
+    let usable = !host.is_empty() && !host.chars().any(is_control);
+    let host = if usable { host } else { origin.peer.ip().to_canonical().to_string() };
+    properties.set(property::BORN_HOST, host);
+    properties.set(property::BORN_TIMESTAMP, born_at.to_string());
     if let Some(priority) = incoming.priority {
         properties.set(property::PRIORITY, priority.to_string());
     }
-    if let Some(lite) = &incoming.lite_topic {
+    if let Some(lite) = incoming.lite_topic {
         properties.set(property::LITE_TOPIC, lite);
     }
     let bytes = properties.encoded_len();
@@ -292,6 +297,12 @@ fn properties(incoming: &Incoming, origin: &Origin<'_>) -> Result<Properties, Me
         return Err(MessageRefused::PropertiesTooLarge { bytes, limit: STORED_BYTES_MAX });
     }
     Ok(properties)
+}
+
+/// The keys as one text; `None` where there is none.
+fn joined(keys: &[String]) -> Option<String> {
+    let given: Vec<&str> = keys.iter().map(String::as_str).filter(|key| !key.is_empty()).collect();
+    (!given.is_empty()).then(|| given.join(property::KEY_SEPARATOR))
 }
 
 fn hash_of(properties: &Properties, name: &str) -> QueueKey {
