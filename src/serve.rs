@@ -4,10 +4,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use gateway::listen::TlsFiles;
 use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings};
-use gateway::{Addresses, Gateway};
+use gateway::{Addresses, Gateway, StartError};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 use storage::env::Env;
 
@@ -22,7 +23,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(5);
   stratamq serve                                   on 127.0.0.1, data in ./stratamq-data
   stratamq serve --listen 0.0.0.0 --advertise-remoting mq.example.org
   stratamq serve --journal-capacity 8GiB --data /var/lib/stratamq")]
-pub struct Serve {
+pub(crate) struct Serve {
     /// Folder of journal, metadata and certificate; made when missing
     #[arg(long, env = "STRATAMQ_DATA", default_value = "stratamq-data", value_name = "DIR")]
     data: PathBuf,
@@ -90,13 +91,24 @@ impl Serve {
     }
 }
 
-/// Runs the broker until SIGTERM or Ctrl-C; a clean stop is drained and synced.
-pub fn run(serve: Serve) -> anyhow::Result<()> {
+/// Runs the broker until SIGTERM or Ctrl-C. A clean stop is drained and synced, and ends with 0; 2 is a wrong setting,
+/// 1 anything else.
+pub(crate) fn run(serve: Serve) -> ExitCode {
     start_log(serve.log_json);
-    let settings = serve.settings();
-    if let Err(fault) = settings.check() {
-        bail!(fault);
+    match try_run(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A sentence with its causes, for a person; the log has said nothing about it.
+            let _ = writeln!(std::io::stderr(), "stratamq serve: {error:#}");
+            let wrong_setting =
+                matches!(error.downcast_ref::<StartError>(), Some(StartError::Settings(_)));
+            ExitCode::from(if wrong_setting { 2 } else { 1 })
+        }
     }
+}
+
+fn try_run(serve: Serve) -> anyhow::Result<()> {
+    let settings = serve.settings();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("stratamq")
@@ -162,8 +174,7 @@ Try, in another terminal:
 
 fn start_log(json: bool) {
     use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_env("STRATAMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("STRATAMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json { log.json().init() } else { log.init() }
 }

@@ -1,10 +1,17 @@
 //! The stateless broker: fronts parse, features decide, logs keep. Nothing here outlives the process but through
 //! `storage` and `metadata`.
 pub mod admin;
+mod broker;
 pub mod consume;
+mod gateway;
 pub mod group;
+pub mod grpc;
 pub mod listen;
 pub mod observe;
 pub mod ownership;
 pub mod produce;
+pub mod remoting;
 pub mod settings;
+
+pub use broker::Broker;
+pub use gateway::{Addresses, Gateway, StartError};

@@ -1,0 +1,162 @@
+//! Refusals as HTTP answers.
+
+use super::api::ErrorBody;
+use axum::Json;
+use axum::body::Bytes;
+use axum::http::header::IF_NONE_MATCH;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use metadata::model::AttributeRefused;
+use metadata::{Advice, Applied, CatalogError};
+use serde::de::DeserializeOwned;
+
+/// Why a request was not carried out. Its status says whose affair it is, its text what to do.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    pub(super) body: ErrorBody,
+}
+
+impl Problem {
+    fn new(status: StatusCode, error: impl Into<String>) -> Problem {
+        Problem { status, body: ErrorBody { error: error.into(), hint: String::new() } }
+    }
+
+    /// The body is not JSON.
+    pub(super) fn malformed(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// It does not exist.
+    pub(super) fn missing(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, error)
+    }
+
+    /// It exists, and this cannot be done to it.
+    pub(super) fn method(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
+    }
+
+    /// What exists stands in the way.
+    pub(super) fn conflict(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, error)
+    }
+
+    /// It exists, and the request was to make it only if it does not.
+    pub(super) fn exists(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PRECONDITION_FAILED, error)
+    }
+
+    /// It can never be.
+    pub(super) fn invalid(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+    }
+
+    /// It may be asked again.
+    pub(super) fn unavailable(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+
+    /// The server is at fault.
+    pub(super) fn internal(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+    }
+
+    /// The same, with what to do about it.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Problem {
+        self.body.hint = hint.into();
+        self
+    }
+}
+
+impl From<AttributeRefused> for Problem {
+    fn from(refused: AttributeRefused) -> Problem {
+        Problem::invalid(refused.to_string())
+    }
+}
+
+/// The one place where the catalog's refusals become statuses.
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Problem {
+        let text = error.to_string();
+        match error {
+            CatalogError::TopicExists(_) => Problem::exists(text),
+            CatalogError::TopicNotFound(_) | CatalogError::GroupNotFound(_) => {
+                Problem::missing(text)
+            }
+            CatalogError::ImpliedTopic(_) => Problem::conflict(text)
+                .hint("a group's %RETRY% and %DLQ% topics come and go with it: see /v1/groups"),
+            CatalogError::Shrink { .. } => Problem::conflict(text).hint(
+                "messages may be in any queue: ask for at least as many, or make a new topic",
+            ),
+            CatalogError::SystemTopic(_) | CatalogError::SystemGroup(_) => {
+                Problem::invalid(text).hint("choose another name")
+            }
+            CatalogError::Queues(_)
+            | CatalogError::NoObjectStore
+            | CatalogError::Attribute(_)
+            | CatalogError::MaxAttempts(_) => Problem::invalid(text),
+            CatalogError::RetryPolicy(_) => Problem::invalid(text).hint(
+                "customized has 1 to 64 delays; exponential has a multiplier of at least 1 and a \
+                 maximum not below its initial delay",
+            ),
+            CatalogError::Contended(_) => Problem::unavailable(text).hint("ask again"),
+            CatalogError::Store(error) => store(&error, text),
+        }
+    }
+}
+
+fn store(error: &metadata::Error, text: String) -> Problem {
+    match (error.advice(), error.applied()) {
+        (Advice::Retry { .. } | Advice::Refresh, Applied::No) => {
+            Problem::unavailable(text).hint("nothing was changed; ask again")
+        }
+        (Advice::Retry { .. } | Advice::Refresh, Applied::Unknown) => Problem::unavailable(text)
+            .hint("it may have been done: look, then ask again; a PUT may be repeated"),
+        (Advice::Fix, _) => Problem::invalid(text),
+        (Advice::Stop, _) => Problem::internal(text).hint("the gateway's log says more"),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}
+
+/// Whether the request is to make something, and not to change what exists (RFC 9110, 13.1.2).
+pub(super) fn only_if_new(headers: &HeaderMap) -> bool {
+    headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*")
+}
+
+/// Reads a request's body, whatever its content type says; nothing at all means `{}`.
+pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = format!("the body cannot be read: {error}");
+        if error.is_data() {
+            Problem::invalid(text)
+        } else {
+            Problem::malformed(text).hint("send a JSON object, such as {\"queues\": 8}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api::TopicPut;
+
+    #[test]
+    fn a_body_that_is_no_json_differs_from_one_that_says_nonsense() {
+        let status = |text: &'static str| {
+            body::<TopicPut>(&Bytes::from_static(text.as_bytes())).err().map(|p| p.status)
+        };
+        assert_eq!(status(""), None);
+        assert_eq!(status("{}"), None);
+        assert_eq!(status("{"), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status("queues=8"), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status(r#"{"queues":"many"}"#), Some(StatusCode::UNPROCESSABLE_ENTITY));
+        assert_eq!(status(r#"{"colour":"red"}"#), Some(StatusCode::UNPROCESSABLE_ENTITY));
+    }
+}

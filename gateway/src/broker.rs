@@ -1,0 +1,38 @@
+//! What fronts and features share.
+
+use crate::gateway::Addresses;
+use crate::settings::Settings;
+use crate::{consume, group, observe, ownership, produce};
+use metadata::Catalog;
+use std::sync::atomic::AtomicBool;
+use storage::Store;
+use storage::env::Env;
+use tokio_util::sync::CancellationToken;
+
+/// One gateway's parts, assembled once at its start.
+pub struct Broker {
+    /// What the operator chose.
+    pub settings: Settings,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// Clock, randomness, tasks.
+    pub env: Env,
+    /// Topics, groups, placement groups, as last seen.
+    pub catalog: Catalog,
+    /// The journal.
+    pub store: Store,
+    /// The placement groups owned.
+    pub owned: ownership::Owned,
+    /// The clients connected.
+    pub clients: group::Clients,
+    /// Sending.
+    pub produce: produce::Produce,
+    /// Consuming.
+    pub consume: consume::Consume,
+    /// Counts and rates.
+    pub stats: observe::Stats,
+    /// Cancelled when the process is to stop: parked polls and streams end.
+    pub stop: CancellationToken,
+    /// Whether clients are served: set after the start, cleared by the stop.
+    pub ready: AtomicBool,
+}

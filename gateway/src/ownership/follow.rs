@@ -1,0 +1,48 @@
+//! Keeping logs and consumers in step with the catalog: queues of new topics are opened, those of deleted ones
+//! forgotten. A uid is never used again, so what is forgotten once is forgotten for ever.
+
+use super::Owned;
+use crate::consume::Consume;
+use metadata::Catalog;
+use std::collections::HashSet;
+use storage::format::QueueUid;
+
+/// Follows the catalog until dropped.
+pub(crate) async fn follow_catalog(catalog: Catalog, owned: Owned, consume: Consume) {
+    let mut changed = catalog.changed();
+    let mut named = open_all_named(&catalog, &owned);
+    while changed.changed().await.is_ok() {
+        let now = open_all_named(&catalog, &owned);
+        // Only what was named once and is not any more was deleted: what appears beside this is new.
+        let gone: Vec<_> = named.difference(&now).copied().collect();
+        named = now;
+        consume.forget_deleted(&catalog);
+        if !gone.is_empty() {
+            tracing::info!(queues = gone.len(), "forgetting deleted queues");
+            owned.all().for_each(|pg| pg.log.forget_queues(&gone));
+        }
+    }
+}
+
+/// Before anything is served: opens what the catalog names, and forgets what the logs still know of topics that were
+/// deleted while no process followed.
+pub(crate) fn reconcile(catalog: &Catalog, owned: &Owned) {
+    let named = open_all_named(catalog, owned);
+    for pg in owned.all() {
+        let known = pg.log.queues().into_iter();
+        let gone: Vec<_> = known.filter(|queue| !named.contains(queue)).collect();
+        if !gone.is_empty() {
+            tracing::info!(pg = %pg.id, queues = gone.len(), "forgetting deleted queues");
+            pg.log.forget_queues(&gone);
+        }
+    }
+}
+
+/// Opens what the catalog names, and says what that is.
+fn open_all_named(catalog: &Catalog, owned: &Owned) -> HashSet<QueueUid> {
+    let (topics, groups) = (catalog.topics(), catalog.groups());
+    topics.iter().for_each(|topic| owned.open_topic(topic));
+    groups.iter().for_each(|group| owned.open_group(group));
+    let of_topics = topics.iter().flat_map(|topic| topic.queues()).map(|queue| queue.uid);
+    of_topics.chain(groups.iter().map(|group| group.dead_letter_queue())).collect()
+}
