@@ -12,6 +12,7 @@ use crate::consume::filter::Filter;
 use crate::consume::{Delivery, Invisible, Receive};
 use crate::group::ClientId;
 use crate::produce;
+use crate::settings::HostPort;
 use metadata::model::{Group, Topic, parse_broker_name};
 use protocol::grpc::v2::{
     AckMessageRequest, AckMessageResponse, ChangeInvisibleDurationRequest, Endpoints,
@@ -20,7 +21,7 @@ use protocol::grpc::v2::{
     ReceiveMessageRequest, Resource, SendMessageRequest, SendMessageResponse,
 };
 use protocol::names::{GroupName, TopicName};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tonic::Request;
 
@@ -33,7 +34,8 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) fn new(broker: Arc<Broker>) -> Front {
-        let store_host = store_host(&broker);
+        let advertised = broker.settings.advertise.remoting.as_ref();
+        let store_host = store_host(advertised, broker.addresses.broker);
         Front { broker, store_host }
     }
 
@@ -230,18 +232,33 @@ impl Front {
     }
 }
 
-/// The broker port's address, as far as it can be told: stored messages carry it, and clients make message ids of it.
-fn store_host(broker: &Broker) -> SocketAddr {
-    let listening = broker.addresses.broker;
-    let advertised = broker.settings.advertise.remoting.as_ref();
-    let named = advertised.and_then(|named| {
-        let ip: IpAddr = named.host.parse().ok()?;
-        Some(SocketAddr::new(ip, named.port.unwrap_or(listening.port())))
-    });
-    let known = if listening.ip().is_unspecified() {
-        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listening.port())
-    } else {
-        listening
-    };
-    named.unwrap_or(known)
+/// The broker port's address, as far as it can be told: stored messages carry it, and clients make message ids of it. A name
+/// has no place in those, so an advertised name gives way to the address that is listened on.
+fn store_host(advertised: Option<&HostPort>, listening: SocketAddr) -> SocketAddr {
+    let ip = advertised.and_then(|named| named.host.parse().ok()).unwrap_or(listening.ip());
+    let port = advertised.and_then(|named| named.port).unwrap_or(listening.port());
+    let reachable = if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip };
+    SocketAddr::new(reachable, port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_messages_name_an_address_that_a_client_could_reach() {
+        for (advertised, listening, expected) in [
+            (None, "127.0.0.1:10911", "127.0.0.1:10911"),
+            (None, "192.0.2.1:10911", "192.0.2.1:10911"),
+            (None, "0.0.0.0:10911", "127.0.0.1:10911"),
+            (None, "[::]:10911", "127.0.0.1:10911"),
+            (Some("198.51.100.1"), "0.0.0.0:10911", "198.51.100.1:10911"),
+            (Some("198.51.100.1:80"), "192.0.2.1:10911", "198.51.100.1:80"),
+            (Some("mq.example.org"), "192.0.2.1:10911", "192.0.2.1:10911"),
+        ] {
+            let advertised = advertised.map(|text| text.parse::<HostPort>().unwrap());
+            let found = store_host(advertised.as_ref(), listening.parse().unwrap());
+            assert_eq!(found, expected.parse().unwrap(), "{advertised:?} {listening}");
+        }
+    }
 }

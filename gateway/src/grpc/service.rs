@@ -58,11 +58,12 @@ fn unimplemented<T>(rpc: &str) -> Result<T, Status> {
 
 /// The answer, or its shape with the refusal's status and nothing else.
 fn answer<T>(
+    rpc: &'static str,
     outcome: Result<T, Refused>,
     refusal: impl FnOnce(&Refused) -> T,
 ) -> Result<Response<T>, Status> {
     Ok(Response::new(outcome.unwrap_or_else(|refused| {
-        tracing::debug!(%refused, "request refused");
+        tracing::debug!(rpc, %refused, "request refused");
         refusal(&refused)
     })))
 }
@@ -73,7 +74,7 @@ impl MessagingService for Front {
         &self,
         request: Request<QueryRouteRequest>,
     ) -> Result<Response<QueryRouteResponse>, Status> {
-        answer(self.route(&request), |refused| QueryRouteResponse {
+        answer("QueryRoute", self.route(&request), |refused| QueryRouteResponse {
             status: Some(refused.status()),
             message_queues: Vec::new(),
         })
@@ -84,21 +85,21 @@ impl MessagingService for Front {
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
         let outcome = self.heartbeat(&request).map(|()| HeartbeatResponse { status: Some(ok()) });
-        answer(outcome, |refused| HeartbeatResponse { status: Some(refused.status()) })
+        answer("Heartbeat", outcome, |refused| HeartbeatResponse { status: Some(refused.status()) })
     }
 
     async fn send_message(
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        answer(self.send(request).await, send::refusal)
+        answer("SendMessage", self.send(request).await, send::refusal)
     }
 
     async fn query_assignment(
         &self,
         request: Request<QueryAssignmentRequest>,
     ) -> Result<Response<QueryAssignmentResponse>, Status> {
-        answer(self.assignment(&request), |refused| QueryAssignmentResponse {
+        answer("QueryAssignment", self.assignment(&request), |refused| QueryAssignmentResponse {
             status: Some(refused.status()),
             assignments: Vec::new(),
         })
@@ -111,14 +112,16 @@ impl MessagingService for Front {
         request: Request<ReceiveMessageRequest>,
     ) -> Result<Response<ReceiveStream>, Status> {
         let outcome = self.receive(&request).await;
-        answer(outcome, |refused| ReceiveStream::refused(self.broker.env.clone(), refused))
+        answer("ReceiveMessage", outcome, |refused| {
+            ReceiveStream::refused(self.broker.env.clone(), refused)
+        })
     }
 
     async fn ack_message(
         &self,
         request: Request<AckMessageRequest>,
     ) -> Result<Response<AckMessageResponse>, Status> {
-        answer(self.ack(request).await, ack::refusal)
+        answer("AckMessage", self.ack(request).await, ack::refusal)
     }
 
     async fn forward_message_to_dead_letter_queue(
@@ -128,8 +131,8 @@ impl MessagingService for Front {
         let outcome = self.dead_letter(request).await;
         let outcome =
             outcome.map(|()| ForwardMessageToDeadLetterQueueResponse { status: Some(ok()) });
-        answer(outcome, |refused| ForwardMessageToDeadLetterQueueResponse {
-            status: Some(refused.status()),
+        answer("ForwardMessageToDeadLetterQueue", outcome, |refused| {
+            ForwardMessageToDeadLetterQueueResponse { status: Some(refused.status()) }
         })
     }
 
@@ -197,7 +200,7 @@ impl MessagingService for Front {
     ) -> Result<Response<NotifyClientTerminationResponse>, Status> {
         let outcome = self.goodbye(&request);
         let outcome = outcome.map(|()| NotifyClientTerminationResponse { status: Some(ok()) });
-        answer(outcome, |refused| NotifyClientTerminationResponse {
+        answer("NotifyClientTermination", outcome, |refused| NotifyClientTerminationResponse {
             status: Some(refused.status()),
         })
     }
@@ -211,7 +214,7 @@ impl MessagingService for Front {
             status: Some(ok()),
             receipt_handle,
         });
-        answer(outcome, |refused| ChangeInvisibleDurationResponse {
+        answer("ChangeInvisibleDuration", outcome, |refused| ChangeInvisibleDurationResponse {
             status: Some(refused.status()),
             receipt_handle: String::new(),
         })
