@@ -17,6 +17,10 @@ use std::time::Duration;
 use storage::env::Timestamp;
 use storage::format::QueueUid;
 
+/// A poll that may wait looks again after this long when the journal is too busy for its hand-out:
+/// some syncs later.
+const BUSY_REST: Duration = Duration::from_millis(20);
+
 /// A topic's queues in one placement group here.
 type Share<'a> = (Arc<Pg>, &'a [TopicQueue]);
 
@@ -40,7 +44,12 @@ impl Consume {
         let line = inner.lines.line(GroupUid(request.group.uid), &request.topic);
         let until = inner.env.monotonic() + request.wait;
         loop {
-            let look = inner.look(request, &shares, &line)?;
+            let look = match inner.look(request, &shares, &line) {
+                Err(ReceiveRefused::Write(WriteRefused::Busy)) if inner.rest(until).await => {
+                    continue;
+                }
+                look => look?,
+            };
             if !look.taken.is_empty() {
                 let deliveries = inner.hand_out(request, look.taken).await?;
                 if !deliveries.is_empty() {
@@ -107,6 +116,15 @@ impl Inner {
             line.wake();
         }
         Ok(look)
+    }
+
+    /// Gives a busy journal a moment, if the poll has one left.
+    async fn rest(&self, until: Duration) -> bool {
+        let left = until.saturating_sub(self.env.monotonic());
+        if left > BUSY_REST {
+            self.env.sleep(BUSY_REST).await;
+        }
+        left > BUSY_REST
     }
 
     /// Whether the poll was woken before its time was up.

@@ -1,6 +1,6 @@
 //! Two tasks for each placement group. One follows the log and wakes polls when messages become
 //! visible; the other sleeps until something falls due and then prolongs leases and wakes polls for
-//! what comes back. Neither wakes up when nothing happens; both end when the placement group is let
+//! what comes back. Neither wakes up when nothing is new or in flight; both end when the placement group is let
 //! go.
 
 use super::pg::Pg;
@@ -9,9 +9,13 @@ use super::state::{Due, Outside};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Times that fall due within this are handled together; a message comes back at most this much
-/// late to a poll that waits.
-const TICK: Duration = Duration::from_millis(20);
+/// Times that fall due within this are handled together (DESIGN §11); a message comes back at most
+/// this much late to a poll that waits.
+const TICK: Duration = Duration::from_millis(10);
+
+/// While something is in flight, the clock is looked at again this often: it may step, and a machine
+/// that was suspended sleeps on where it was.
+const REST_MAX: Duration = Duration::from_secs(30);
 
 /// For so long after a placement group came here its clients count as alive: each needs a heartbeat
 /// (10 s apart) to be known here, and its settings again after the first is refused.
@@ -49,7 +53,7 @@ async fn wait_until_due(inner: &Inner, pg: &Pg) {
             pg.sooner.notified().await;
             continue;
         };
-        let rest = due.since(inner.env.now()).max(TICK);
+        let rest = due.since(inner.env.now()).clamp(TICK, REST_MAX);
         // Both branches are cancel safe: a wake-up not taken here is kept by `sooner`.
         tokio::select! {
             () = inner.env.sleep(rest) => return,
