@@ -130,7 +130,7 @@ impl Delivery {
 }
 
 /// A consumer that asks for messages when it wants some, and says what became of each. Clones share
-/// connections.
+/// connections. A request that found its connection dead is sent once more, over a new one.
 #[derive(Clone)]
 pub struct SimpleConsumer {
     session: Arc<Session>,
@@ -181,11 +181,14 @@ impl SimpleConsumer {
     pub async fn receive(&self, how: Receive) -> Result<Vec<Delivery>, Error> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (topic, filter) = &self.filters[turn % self.filters.len()];
-        let received = self.receive_from(topic, filter, turn / self.filters.len(), how).await;
-        if matches!(received, Err(Error::Unreachable { .. })) {
-            self.session.forget_route(topic);
+        let turn = turn / self.filters.len();
+        match self.receive_from(topic, filter, turn, how).await {
+            Err(Error::Unreachable { .. }) => {
+                self.session.forget_route(topic);
+                self.receive_from(topic, filter, turn, how).await
+            }
+            received => received,
         }
-        received
     }
 
     async fn receive_from(
@@ -255,6 +258,13 @@ impl SimpleConsumer {
 
     /// Acknowledges deliveries of one topic and server; not none.
     async fn ack_together(&self, run: &[&Delivery]) -> Result<Vec<Result<(), Error>>, Error> {
+        match self.ack_once(run).await {
+            Err(Error::Unreachable { .. }) => self.ack_once(run).await,
+            answer => answer,
+        }
+    }
+
+    async fn ack_once(&self, run: &[&Delivery]) -> Result<Vec<Result<(), Error>>, Error> {
         const RPC: &str = "AckMessage";
         let inner = self.session.inner();
         let Some(first) = run.first() else { return Ok(Vec::new()) };
@@ -294,6 +304,13 @@ impl SimpleConsumer {
         delivery: &mut Delivery,
         invisible: Duration,
     ) -> Result<(), Error> {
+        match self.change_once(delivery, invisible).await {
+            Err(Error::Unreachable { .. }) => self.change_once(delivery, invisible).await,
+            answer => answer,
+        }
+    }
+
+    async fn change_once(&self, delivery: &mut Delivery, invisible: Duration) -> Result<(), Error> {
         const RPC: &str = "ChangeInvisibleDuration";
         let inner = self.session.inner();
         let body = pb::ChangeInvisibleDurationRequest {

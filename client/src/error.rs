@@ -118,7 +118,7 @@ pub enum Error {
         /// What became of each message.
         entries: Vec<Result<crate::message::Receipt, Refusal>>,
     },
-    /// No connection could be made; nothing was sent.
+    /// No connection could be made, or it was lost before its turn came; nothing was sent.
     #[error("no connection to {endpoint}: {reason}")]
     Unreachable {
         /// Who does not answer.

@@ -79,7 +79,7 @@ impl Call<'_> {
 
     /// What a gRPC status means to the caller.
     pub(crate) fn failure(self, status: &Status) -> Error {
-        if let Some(reason) = never_connected(status) {
+        if let Some(reason) = never_sent(status) {
             return Error::Unreachable { endpoint: self.endpoint.clone(), reason };
         }
         let deadline = status.code() == tonic::Code::DeadlineExceeded;
@@ -99,9 +99,15 @@ impl Call<'_> {
     }
 }
 
-/// The reason, if the call failed because there was no connection to send it over.
-fn never_connected(status: &Status) -> Option<String> {
-    cause::<ConnectError>(status).map(|ConnectError(reason)| reason.to_string())
+/// The reason, if the call failed because there was no connection to send it over: none could be
+/// made, or the old one was found dead while the request still waited for its turn, which is what
+/// hyper calls cancelled.
+fn never_sent(status: &Status) -> Option<String> {
+    if let Some(ConnectError(reason)) = cause(status) {
+        return Some(reason.to_string());
+    }
+    let waiting = cause::<hyper::Error>(status).filter(|error| error.is_canceled());
+    waiting.map(|_| "the connection was lost before the request went out".to_owned())
 }
 
 /// The first error of type `E` among the causes.
