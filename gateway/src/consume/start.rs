@@ -11,7 +11,8 @@ use std::collections::HashSet;
 use storage::env::Env;
 
 impl Consume {
-    /// Takes over the owned placement groups: replays what their logs say of groups and topics that still exist.
+    /// Takes over the owned placement groups: replays what their logs say of groups and topics that
+    /// still exist.
     ///
     /// # Errors
     /// [`OpMalformed`]: a newer version wrote a log; it must not be served.
@@ -33,8 +34,8 @@ impl Consume {
 
     /// Lets go of everything about groups and topics that were deleted.
     pub fn forget_deleted(&self, catalog: &Catalog) {
-        // A place comes to be after the catalog shows its group and topic; so what was there before the catalog is
-        // read, and is not in it, was deleted.
+        // A place comes to be after the catalog shows its group and topic; so what was there before
+        // the catalog is read, and is not in it, was deleted.
         let places = self.places();
         let exists = existing(catalog);
         self.forget(|id| places.contains(&id) && !exists(id));

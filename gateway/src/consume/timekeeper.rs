@@ -1,7 +1,7 @@
 //! Two tasks for each placement group. One follows the log and wakes polls when messages become
 //! visible; the other sleeps until something falls due and then prolongs leases and wakes polls for
-//! what comes back. Neither wakes up when nothing is new or in flight; both end when the placement group is let
-//! go.
+//! what comes back. Neither wakes up when nothing is new or in flight; both end when the placement
+//! group is let go.
 
 use super::pg::Pg;
 use super::service::Inner;
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// this much late to a poll that waits.
 const TICK: Duration = Duration::from_millis(10);
 
-/// While something is in flight, the clock is looked at again this often: it may step, and a machine
-/// that was suspended sleeps on where it was.
+/// While something is in flight, the clock is looked at again this often: it may step, and a
+/// machine that was suspended sleeps on where it was.
 const REST_MAX: Duration = Duration::from_secs(30);
 
 /// For so long after a placement group came here its clients count as alive: each needs a heartbeat

@@ -3,13 +3,14 @@
 //! operation's name.
 //!
 //! Numbers are LEB128 (`n`), times are milliseconds, offsets within a list ascend and are written
-//! as the distance from the end of the one before:
+//! as the distance from the end of the one before. `spans` is `n {gap n, count n}`, `runs` is
+//! `n {gap n, count n, attempt n}`:
 //!
 //! | record | payload, version 1 |
 //! |---|---|
-//! | OP_POP | `1u8, group n, next n, visible_at n, leased u8 [until n, client text], runs n {gap n, count n, attempt n}` |
-//! | OP_ACK | `1u8, group n, spans n {gap n, count n}` |
-//! | OP_CHANGE_INVISIBLE | `1u8, group n, visible_at n, mode u8, spans n {gap n, count n}` |
+//! | OP_POP | `1u8, group n, next n, visible_at n, leased u8 [until n, client text], runs` |
+//! | OP_ACK | `1u8, group n, spans` |
+//! | OP_CHANGE_INVISIBLE | `1u8, group n, visible_at n, mode u8, spans` |
 //! | OP_OFFSET | `1u8, group n, next n` |
 //! | OP_DLQ | `1u8, group n, offset n, attempt n` |
 //!
