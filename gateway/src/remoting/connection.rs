@@ -15,6 +15,8 @@ pub const IDLE_MAX: Duration = Duration::from_secs(120);
 /// How long a client may leave its replies unread.
 pub const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long saying goodbye may take.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Room for bytes that a read asks for; most requests fit several times.
 const READ_BYTES: usize = 8 * 1024;
 /// Replies gathered before they are written although more requests are at hand.
@@ -52,15 +54,26 @@ pub(super) trait Answers {
     fn answer(&mut self, request: Frame) -> impl Future<Output = Option<Frame>> + Send;
 }
 
-/// Lets `answers` answer requests, one after another, until the connection ends.
+/// Lets `answers` answer requests, one after another, until the connection ends, and closes it.
 pub(super) async fn run<C, A>(mut connection: C, stop: &CancellationToken, answers: &mut A) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    A: Answers,
+{
+    let end = converse(&mut connection, stop, answers).await;
+    // TLS has a goodbye of its own. Nobody waits for it to arrive.
+    drop(tokio::time::timeout(CLOSE_TIME_MAX, connection.shutdown()).await);
+    end
+}
+
+async fn converse<C, A>(connection: &mut C, stop: &CancellationToken, answers: &mut A) -> End
 where
     C: AsyncRead + AsyncWrite + Unpin,
     A: Answers,
 {
     let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
     loop {
-        if let Err(end) = answer_all(&mut connection, answers, &mut input, &mut output).await {
+        if let Err(end) = answer_all(connection, answers, &mut input, &mut output).await {
             return end;
         }
         input.reserve(READ_BYTES);

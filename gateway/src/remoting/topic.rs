@@ -6,7 +6,7 @@ use super::session::Session;
 use super::system;
 use super::view::View;
 use metadata::model::{AttributeChange, Permission, Topic, TopicSpec};
-use protocol::names::TopicName;
+use protocol::names::{NameRefused, TopicName};
 use protocol::remoting::body::{
     GroupList, MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable,
 };
@@ -35,7 +35,7 @@ pub(super) fn list(session: &Session<'_>) -> Answer {
 /// UPDATE_AND_CREATE_TOPIC (17): the topic in the whole cluster. Asking again changes nothing.
 pub(super) async fn put(session: &Session<'_>, header: Header<'_>) -> Answer {
     let catalog = &session.broker.catalog;
-    let name = TopicName::parse_stored(header.text("topic")?)?;
+    let name = topic_name(header.text("topic")?)?;
     let permission = permission(header.number("perm")?)?;
     if is_implied_and_as_wished(session, &name, permission) {
         return Ok(Reply::done());
@@ -55,6 +55,13 @@ pub(super) async fn put(session: &Session<'_>, header: Header<'_>) -> Answer {
     session.broker.owned.open_topic(&topic);
     tracing::info!(topic = %topic.name, queues, peer = %session.peer, "topic put");
     Ok(Reply::done())
+}
+
+/// Only the topics that a group implies may be longer than those that clients make.
+fn topic_name(text: &str) -> Result<TopicName, NameRefused> {
+    let name = TopicName::parse_stored(text)?;
+    let implied = name.as_retry().is_some() || name.as_dead_letter().is_some();
+    if implied { Ok(name) } else { TopicName::parse(text) }
 }
 
 /// `%RETRY%g` and `%DLQ%g` come with their group, readable and writable: who opens a dead-letter
