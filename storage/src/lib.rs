@@ -1,4 +1,5 @@
-//! Durable logs over a local journal. Knows placement groups, queues and opaque records, and no RocketMQ word.
+//! Durable logs over a local journal. Knows placement groups, queues and opaque records, and no
+//! RocketMQ word.
 pub mod env;
 pub mod format;
 mod journal;

@@ -1,5 +1,5 @@
-//! The only door to clock, randomness, tasks and threads. Everything else asks an [`Env`], so that a simulation can
-//! answer.
+//! The only door to clock, randomness, tasks and threads. Everything else asks an [`Env`], so that
+//! a simulation can answer.
 mod clock;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
@@ -49,8 +49,8 @@ impl Env {
         tokio::time::sleep(duration).await;
     }
 
-    /// Runs `task` beside the caller. `name` says in a diagnosis who it is; the caller keeps the handle or is sure
-    /// that the task ends by itself.
+    /// Runs `task` beside the caller. `name` says in a diagnosis who it is; the caller keeps the
+    /// handle or is sure that the task ends by itself.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn spawn<F>(&self, _name: &'static str, task: F) -> JoinHandle<F::Output>
     where

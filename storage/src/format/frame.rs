@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | magic u16, version u8, flags u8 | [`FrameFlags`] |
 //! | 4 | frame_len u32 | header and payload, without padding |
-//! | 8 | header_crc u32 | crc32c(salt ‖ segno ‖ header with this field 0): bytes of a recycled segment cannot validate |
+//! | 8 | header_crc u32 | crc32c(salt ‖ segno ‖ header with 0 here): recycled bytes cannot validate |
 //! | 12 | payload_crc u32 | crc32c, unsalted: verifiable in every copy |
 //! | 16 | pg u32, epoch u32 | of the owner that wrote it |
 //! | 24 | lsn u64 | position of the payload's first byte in the log |
@@ -13,7 +13,8 @@
 //! | 48 | journal_synced u64 | journal position known synced when written: tells a torn tail from rot |
 //! | 56 | ts_ms u64 | store time of the newest record |
 //!
-//! Frames are 8-byte aligned. After a frame with [`FrameFlags::GROUP_END`] the next begins at a multiple of 4 KiB.
+//! Frames are 8-byte aligned. After a frame with [`FrameFlags::GROUP_END`] the next begins at a
+//! multiple of 4 KiB.
 
 use super::take::Take;
 use super::{Epoch, FormatError, Lsn, PgId, crc32c};
@@ -73,7 +74,8 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The bytes to write. The payload must fit in `u32` together with the header, which the group limit sees to.
+    /// The bytes to write. The payload must fit in `u32` together with the header, which the group
+    /// limit sees to.
     pub(crate) fn encode(&self, seal: FrameSeal) -> [u8; FRAME_HEADER_BYTES as usize] {
         let mut out = [0; FRAME_HEADER_BYTES as usize];
         let frame_len = self.payload_len + FRAME_HEADER_BYTES as u32;

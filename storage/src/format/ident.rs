@@ -1,9 +1,10 @@
-//! The identities that persisted bytes carry: one newtype per noun, with only the arithmetic that makes sense.
+//! The identities that persisted bytes carry: one newtype per noun, with only the arithmetic that
+//! makes sense.
 
 use std::fmt;
 
-/// A placement group: a virtual broker with one log, one owner and one epoch. Below 2^14, so that a log position finds
-/// its placement group by itself.
+/// A placement group: a virtual broker with one log, one owner and one epoch. Below 2^14, so that a
+/// log position finds its placement group by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PgId(u32);
 
@@ -38,13 +39,14 @@ impl Epoch {
     }
 }
 
-/// A position in a placement group's log, counting payload bytes; it never restarts, is unique in a cluster, and serves
-/// as RocketMQ's physical offset.
+/// A position in a placement group's log, counting payload bytes; it never restarts, is unique in a
+/// cluster, and serves as RocketMQ's physical offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// The placement group whose log this is a position of; `None` where the bytes did not come from us.
+    /// The placement group whose log this is a position of; `None` where the bytes did not come
+    /// from us.
     pub const fn pg(self) -> Option<PgId> {
         PgId::new((self.0 >> 48) as u32)
     }

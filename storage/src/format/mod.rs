@@ -1,6 +1,6 @@
-//! Pure codecs of every persisted byte, and the identities they carry. All numbers are little-endian; each kind of
-//! bytes has a file of its own with its byte table. Nothing here reads a clock or a disk, and no decoder trusts a
-//! length before a checksum has vouched for it.
+//! Pure codecs of every persisted byte, and the identities they carry. All numbers are
+//! little-endian; each kind of bytes has a file of its own with its byte table. Nothing here reads
+//! a clock or a disk, and no decoder trusts a length before a checksum has vouched for it.
 mod cookie;
 mod crc;
 mod forget;
@@ -52,8 +52,8 @@ pub enum FormatError {
     Length,
 }
 
-/// Every synced group of frames, and every extent, begins at a multiple of this: the largest block that a disk may
-/// write in part.
+/// Every synced group of frames, and every extent, begins at a multiple of this: the largest block
+/// that a disk may write in part.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// The next multiple of [`BLOCK_BYTES`] at or after `at`.

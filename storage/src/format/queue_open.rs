@@ -13,8 +13,8 @@ use super::{FormatError, QueueOffset};
 pub(crate) struct QueueOpenRecord {
     /// The next offset to be given out.
     pub(crate) next: QueueOffset,
-    /// The store's count of lost page caches when this was written. A later count says that offsets after this record
-    /// may have been seen and lost.
+    /// The store's count of lost page caches when this was written. A later count says that offsets
+    /// after this record may have been seen and lost.
     pub(crate) crashes: u32,
 }
 

@@ -10,8 +10,8 @@
 //! | 24 | attributes | store time u64 ms; for a message then filter u64 |
 //! | 24 + ext | body | opaque |
 //!
-//! Records follow each other in a frame's payload without padding. The time is in each record, because copies may frame
-//! the same bytes differently.
+//! Records follow each other in a frame's payload without padding. The time is in each record,
+//! because copies may frame the same bytes differently.
 
 use super::take::Take;
 use super::{FormatError, QueueOffset, QueueUid};
@@ -24,8 +24,8 @@ pub(crate) const MESSAGE_OVERHEAD: usize = ENVELOPE_BYTES + 16;
 /// Bytes of any other record that are not its body.
 pub(crate) const OPERATION_OVERHEAD: usize = ENVELOPE_BYTES + 8;
 
-/// What a record of a placement group's log is. Only [`RecordKind::Message`] takes a queue offset and is indexed. Ids are
-/// persisted and never reused.
+/// What a record of a placement group's log is. Only [`RecordKind::Message`] takes a queue offset
+/// and is indexed. Ids are persisted and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RecordKind {
@@ -85,7 +85,8 @@ impl RecordKind {
     }
 }
 
-/// What a record of the store itself is; it lies in a frame of its own, outside all logs. Shares the ids of [`RecordKind`].
+/// What a record of the store itself is; it lies in a frame of its own, outside all logs. Shares
+/// the ids of [`RecordKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum JournalKind {

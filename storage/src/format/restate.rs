@@ -1,5 +1,6 @@
-//! The body of a RESTATE record: a copy's whole state at its place in the journal, so that segments with older JOIN, SEAL,
-//! FORGET and RESTATE records, and with records of forgotten queues, may be recycled.
+//! The body of a RESTATE record: a copy's whole state at its place in the journal, so that segments
+//! with older JOIN, SEAL, FORGET and RESTATE records, and with records of forgotten queues, may be
+//! recycled.
 //!
 //! | off | field | |
 //! |---|---|---|

@@ -1,13 +1,15 @@
-//! The header of an extent: a run of frames in one segment file, written by one life of the store under one salt.
+//! The header of an extent: a run of frames in one segment file, written by one life of the store
+//! under one salt.
 //!
-//! A segment begins with one. A restart never appends to frames that went through recovery: it begins a new extent with
-//! a new salt, in what is left of the last file or in another. The header is synced before the extent's first frame.
+//! A segment begins with one. A restart never appends to frames that went through recovery: it
+//! begins a new extent with a new salt, in what is left of the last file or in another. The header
+//! is synced before the extent's first frame.
 //!
 //! | off | field | |
 //! |---|---|---|
 //! | 0 | magic u32 "RSEG", version u16, 0 u16 | |
 //! | 8 | store u128 | the cookie's store id |
-//! | 24 | segno u64 | number of this extent: grows for ever; a journal position is `segno * segment size + place in file` |
+//! | 24 | segno u64 | grows for ever; journal position = `segno * segment size + place in file` |
 //! | 32 | salt u32, alignment u32 | random; 4096 |
 //! | 40 | size u64, start u64 | bytes of the file; where in it this header lies |
 //! | 56 | created_ms u64 | |

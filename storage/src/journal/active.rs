@@ -37,7 +37,8 @@ pub(crate) struct Active {
     pub(crate) segment: Arc<Segment>,
     header: ExtentHeader,
     at: u64,
-    /// The last frame's header: it is written when it is known whether another frame follows in the group.
+    /// The last frame's header: it is written when it is known whether another frame follows in the
+    /// group.
     pending: Option<(u64, FrameHeader)>,
 }
 
@@ -64,7 +65,8 @@ impl Active {
         self.at + (FRAME_HEADER_BYTES + bytes).next_multiple_of(8) <= self.file.size()
     }
 
-    /// Where the payload of the next frame goes. The caller writes it and calls [`Active::end_frame`].
+    /// Where the payload of the next frame goes. The caller writes it and calls
+    /// [`Active::end_frame`].
     pub(crate) fn begin_frame(&mut self) -> u64 {
         self.write_pending(FrameFlags::default());
         self.at + FRAME_HEADER_BYTES
@@ -101,7 +103,8 @@ impl Active {
         });
     }
 
-    /// Pads to the next block and shows everything up to there. False when nothing was written since the last time.
+    /// Pads to the next block and shows everything up to there. False when nothing was written
+    /// since the last time.
     pub(crate) fn end_group(&mut self) -> bool {
         if !self.write_pending(FrameFlags::GROUP_END) {
             return false;

@@ -24,7 +24,8 @@ pub struct Copy {
 pub enum JoinedBy {
     /// The owner of the epoch, to append. Refused once the epoch is sealed here.
     Owner,
-    /// Who ends the epoch, to hold all of it before the next is opened (§6.3). Sealed or not, all the same.
+    /// Who ends the epoch, to hold all of it before the next is opened (§6.3). Sealed or not, all
+    /// the same.
     Taker,
 }
 

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 type Answer<T> = oneshot::Sender<Result<T, StoreRefused>>;
 
 impl Writer {
-    /// Runs a rule of design/replication.md §4. Its answer goes out once what it wrote is durable; nobody minds when the one
-    /// who asked has gone.
+    /// Runs a rule of design/replication.md §4. Its answer goes out once what it wrote is durable;
+    /// nobody minds when the one who asked has gone.
     pub(super) fn control(&mut self, copy: &Arc<PgCopy>, control: Control) {
         match control {
             Control::Seal { epoch, base, reply } => self.seal(copy, epoch, base, reply),
@@ -32,7 +32,8 @@ impl Writer {
         }
     }
 
-    /// S4. The answer also of a refusal waits for what was written before it: it tells of state that must not be undone.
+    /// S4. The answer also of a refusal waits for what was written before it: it tells of state
+    /// that must not be undone.
     fn seal(&mut self, copy: &PgCopy, epoch: Epoch, base: Lsn, reply: Answer<Sealed>) {
         let (answer, fence) = {
             let state = copy.state.lock();
@@ -110,14 +111,16 @@ impl Writer {
         }
         for part in queues.chunks(ForgetRecord::QUEUES_MAX) {
             let record = ForgetRecord { queues: part.to_vec() };
-            // Without room the segments are given back all the same; after a restart the gateway asks again.
+            // Without room the segments are given back all the same; after a restart the gateway
+            // asks again.
             self.write_own(Some(copy), JournalKind::Forget, &record.encode());
         }
         self.look_for_vacant = true;
     }
 
-    /// Gives vacant segments back, wherever they lie. First every copy is restated, so that no record of the store that lay
-    /// in one of them is missed; they are recycled only when that is durable.
+    /// Gives vacant segments back, wherever they lie. First every copy is restated, so that no
+    /// record of the store that lay in one of them is missed; they are recycled only when that is
+    /// durable.
     pub(super) fn free_vacant(&mut self) {
         let active = self.active.as_ref().map(|active| Arc::clone(&active.segment));
         let is_active =
@@ -174,7 +177,8 @@ fn empty_record(epoch: Epoch, tiered: Lsn) -> JoinRecord {
     JoinRecord { label: epoch, chain: 0, from: tiered, end: tiered }
 }
 
-/// Keeps what lies below `base`. Where that is no frame's end the copy cannot be cut there, and begins anew.
+/// Keeps what lies below `base`. Where that is no frame's end the copy cannot be cut there, and
+/// begins anew.
 fn cut_record(copy: &PgCopy, epoch: Epoch, base: Lsn, tiered: Lsn) -> JoinRecord {
     let state = copy.state.lock();
     let chain =

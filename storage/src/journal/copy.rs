@@ -1,8 +1,9 @@
 //! A store's copy of one placement group's log (design/replication.md §4).
 //!
 //! INV-COPY-1: `state` changes on the writer thread alone, in order with the frames of the journal.
-//! INV-COPY-2: `synced <= appended <= state.end`, all three at frame boundaries; frames below `appended` can be read.
-//! INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner waits for stays unknown to it.
+//! INV-COPY-2: `synced <= appended <= state.end`, all three at frame boundaries; frames below
+//! `appended` can be read. INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner
+//! waits for stays unknown to it.
 
 use super::answer::{JoinedBy, Sealed, StoreRefused};
 use super::frames::Frames;
@@ -129,8 +130,8 @@ pub(crate) struct PgCopy {
     live: AtomicU32,
     appended: AtomicU64,
     synced: AtomicU64,
-    /// While `synced` is below this, [`Level::Async`] is held back to it: a queue's new numbering must be durable before
-    /// an offset of it is shown (design/replication.md §8, L2).
+    /// While `synced` is below this, [`Level::Async`] is held back to it: a queue's new numbering
+    /// must be durable before an offset of it is shown (design/replication.md §8, L2).
     hold: AtomicU64,
     waiting: [Mutex<Waiters>; 2],
     /// The log of the epoch's owner, if it was asked for; of what type is the log's affair.
@@ -195,7 +196,8 @@ impl PgCopy {
         self.moved.notify_one();
     }
 
-    /// Another epoch, or none, may append from here on. Whoever waits is called and finds its epoch gone.
+    /// Another epoch, or none, may append from here on. Whoever waits is called and finds its epoch
+    /// gone.
     pub(crate) fn set_live(&self, epoch: Epoch, called: &mut Vec<Waker>) {
         if self.live.swap(epoch.0, Ordering::AcqRel) == epoch.0 {
             return;
@@ -206,7 +208,8 @@ impl PgCopy {
         self.moved.notify_one();
     }
 
-    /// After a join: all that the copy holds is below `end`, and will be synced before the join is answered.
+    /// After a join: all that the copy holds is below `end`, and will be synced before the join is
+    /// answered.
     pub(crate) fn restart_at(&self, end: Lsn) {
         self.appended.store(end.0, Ordering::Release);
         self.synced.store(end.0, Ordering::Release);
@@ -219,8 +222,8 @@ impl PgCopy {
     }
 
     fn call(&self, level: Level, called: &mut Vec<Waker>) {
-        // The watermark was stored before this lock is taken, and a waiter looks at it under the lock: one of the two
-        // sees the other.
+        // The watermark was stored before this lock is taken, and a waiter looks at it under the
+        // lock: one of the two sees the other.
         let mut waiting = self.waiting[level as usize].lock();
         waiting.call(self.watermark(level), called);
     }

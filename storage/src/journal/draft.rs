@@ -2,8 +2,8 @@
 use crate::format::{MESSAGE_OVERHEAD, OPERATION_OVERHEAD, QueueUid, RecordKind};
 use bytes::Bytes;
 
-/// A record that has no place yet. Its body is `head`, `body` and `tail` one after the other; each is copied once, into
-/// the journal.
+/// A record that has no place yet. Its body is `head`, `body` and `tail` one after the other; each
+/// is copied once, into the journal.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// What it is. [`RecordKind::QueueOpen`] is the log's own and is refused.
@@ -51,8 +51,8 @@ impl Draft {
     }
 }
 
-/// Positions in `head` of 8-byte big-endian holes that the log fills when it gives the record its place. A hole that does
-/// not lie within `head` is not filled.
+/// Positions in `head` of 8-byte big-endian holes that the log fills when it gives the record its
+/// place. A hole that does not lie within `head` is not filled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     /// The queue offset.

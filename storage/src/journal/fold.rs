@@ -1,8 +1,10 @@
-//! From what was found in a journal to the state of each copy: the events of a placement group, in journal order.
+//! From what was found in a journal to the state of each copy: the events of a placement group, in
+//! journal order.
 //!
-//! Segments may be missing, since those that nobody needs are recycled wherever they lie; but before that a RESTATE of every
-//! copy is durable. So what comes before a copy's last RESTATE only offers frames, and the RESTATE says which of them
-//! count; after it nothing is missing, and each event must follow from the one before.
+//! Segments may be missing, since those that nobody needs are recycled wherever they lie; but
+//! before that a RESTATE of every copy is durable. So what comes before a copy's last RESTATE only
+//! offers frames, and the RESTATE says which of them count; after it nothing is missing, and each
+//! event must follow from the one before.
 //!
 //! INV-FOLD-1: what a fold ends with tiles `[from, end)` but for named holes, or is marked lost.
 

@@ -1,5 +1,6 @@
-//! Where a placement group's log lies in the journal: runs of frames in lsn order, a run per stretch within one segment.
-//! Holes between runs are ranges that only forgotten queues had records in, and whose segment was recycled.
+//! Where a placement group's log lies in the journal: runs of frames in lsn order, a run per
+//! stretch within one segment. Holes between runs are ranges that only forgotten queues had records
+//! in, and whose segment was recycled.
 use super::segment::Segment;
 use crate::format::{Hole, Lsn};
 use std::collections::VecDeque;

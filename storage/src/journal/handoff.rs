@@ -1,4 +1,5 @@
-//! From the writer to the syncer: what was published since the last sync began. One sync makes all of it durable.
+//! From the writer to the syncer: what was published since the last sync began. One sync makes all
+//! of it durable.
 use super::copy::PgCopy;
 use super::segment::Segment;
 use crate::format::{Epoch, Lsn};

@@ -1,6 +1,6 @@
-//! What waits for the writer: a lane per placement group, taken from in turn by a quantum of bytes, so that one busy
-//! placement group cannot starve the others. How much may wait is bounded by the room that appends reserve and by the
-//! lead that a log may have over its synced end.
+//! What waits for the writer: a lane per placement group, taken from in turn by a quantum of bytes,
+//! so that one busy placement group cannot starve the others. How much may wait is bounded by the
+//! room that appends reserve and by the lead that a log may have over its synced end.
 use super::answer::{Copy, JoinedBy, Sealed, StoreRefused};
 use super::copy::PgCopy;
 use super::draft::Draft;

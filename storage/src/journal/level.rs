@@ -9,7 +9,8 @@ pub enum Level {
     Local,
 }
 
-/// The store was poisoned, closed or fenced before the record counted: it may or may not be in the log.
+/// The store was poisoned, closed or fenced before the record counted: it may or may not be in the
+/// log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal stopped before the record was known durable: its fate is unknown")]
 pub struct Lost;

@@ -1,20 +1,22 @@
 //! The journal: one row of memory-mapped segments for all placement groups of a gateway.
 //!
 //! ```text
-//!  appends ─► inbox (a lane per placement group) ─► writer ─► segment ─► handoff ─► syncer ─► watermarks, replies
-//!                                                     ▲                               │ segments nobody needs
-//!                                                     └── spares ◄── preparer ◄───────┘
+//!  appends ─► inbox ─► writer ─► segment ─► handoff ─► syncer ─► watermarks, replies
+//!                     ▲                               │ segments nobody needs
+//!                     └── spares ◄── preparer ◄───────┘
 //! ```
 //!
 //! What always holds:
-//! - INV-JOURNAL-1: a published byte is never written again. Groups end at a block of 4 KiB, so a block that was synced is
-//!   not touched by a later group and cannot be torn by it.
-//! - INV-JOURNAL-2: nothing is appended to frames that went through recovery. A new life begins its own extent, with a salt of
-//!   its own, behind them or in another file: leftovers of an old life cannot validate in it.
+//! - INV-JOURNAL-1: a published byte is never written again. Groups end at a block of 4 KiB, so a
+//!   block that was synced is not touched by a later group and cannot be torn by it.
+//! - INV-JOURNAL-2: nothing is appended to frames that went through recovery. A new life begins its
+//!   own extent, with a salt of its own, behind them or in another file: leftovers of an old life
+//!   cannot validate in it.
 //! - INV-SPACE-1: an append has room in zeroed segments before it has a place in the log.
 //! - A failed sync ends the process. It is never tried again, and nothing is acknowledged after it.
 //!
-//! It knows copies of logs, and of the records in them only whose they are. Offsets and indexes are the log's.
+//! It knows copies of logs, and of the records in them only whose they are. Offsets and indexes are
+//! the log's.
 mod active;
 mod answer;
 mod config;

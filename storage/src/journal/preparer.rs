@@ -1,7 +1,9 @@
-//! The preparer: keeps segments ready ahead of the writer, from files that are needed no more or by making new ones.
+//! The preparer: keeps segments ready ahead of the writer, from files that are needed no more or by
+//! making new ones.
 //!
-//! A file's name says what it is: `{segno}.seg` has a synced header and belongs to the journal, `{n}.free` may hold anything.
-//! A segment's header is synced before it takes its name, so a `.seg` without a valid header is damage.
+//! A file's name says what it is: `{segno}.seg` has a synced header and belongs to the journal,
+//! `{n}.free` may hold anything. A segment's header is synced before it takes its name, so a `.seg`
+//! without a valid header is damage.
 
 use super::disk::{Disk, JournalFile};
 use super::segment::Segment;
@@ -44,7 +46,8 @@ impl Preparer {
         Preparer { shared }
     }
 
-    /// Prepares all that is wanted and possible. Returns when to look again, if not only when called.
+    /// Prepares all that is wanted and possible. Returns when to look again, if not only when
+    /// called.
     pub(crate) fn prepare(&self) -> Option<Duration> {
         loop {
             match self.prepare_one() {

@@ -1,13 +1,15 @@
 //! What a store finds when it is opened.
 //!
-//! The journal is a row of lives, each a process that wrote extents one after the other. Where a life before the last ended
-//! is written in the headers of the next: bytes behind that never count again. Where the last one ended is decided here: at
-//! the first place `x` without a valid frame, unless something valid behind it says that the journal was synced beyond
-//! `x`. Then bytes that were synced are damaged, and every copy that cannot be shown whole is marked lost: it answers
-//! "unknown", never "nothing". Bytes that were written but never synced may be torn or missing in any order; that is an
-//! ordinary crash.
+//! The journal is a row of lives, each a process that wrote extents one after the other. Where a
+//! life before the last ended is written in the headers of the next: bytes behind that never count
+//! again. Where the last one ended is decided here: at the first place `x` without a valid frame,
+//! unless something valid behind it says that the journal was synced beyond `x`. Then bytes that
+//! were synced are damaged, and every copy that cannot be shown whole is marked lost: it answers
+//! "unknown", never "nothing". Bytes that were written but never synced may be torn or missing in
+//! any order; that is an ordinary crash.
 //!
-//! Named limit: rot in the last group that was synced, when no later frame records that sync, looks like a torn tail.
+//! Named limit: rot in the last group that was synced, when no later frame records that sync, looks
+//! like a torn tail.
 
 use super::copy::CopyState;
 use super::disk::{Disk, SyncFile};
@@ -154,8 +156,9 @@ fn segment_number(name: &str) -> Option<u64> {
     (segment_name(number) == name).then_some(number)
 }
 
-/// After a failed sync the page cache may show bytes that the disk does not have. What some frame or header says was synced
-/// is beyond that doubt; the rest is read again from the disk, and synced.
+/// After a failed sync the page cache may show bytes that the disk does not have. What some frame
+/// or header says was synced is beyond that doubt; the rest is read again from the disk, and
+/// synced.
 fn settle(disk: &dyn Disk, files: &mut [Read], store: u128, size: u64) -> io::Result<()> {
     let synced = files.iter().flat_map(|file| &file.extents).map(synced_by).max().unwrap_or(0);
     for file in files {
@@ -343,8 +346,8 @@ fn fold(
     folded.filter(|(_, (state, _))| !is_blank(state)).map(|(pg, (s, f))| (pg, s, f)).collect()
 }
 
-/// A record of the store. One that cannot be decoded passed its checksum, so another version wrote it: it is as good as
-/// damage.
+/// A record of the store. One that cannot be decoded passed its checksum, so another version wrote
+/// it: it is as good as damage.
 fn fold_own(fold: &mut Fold, found: &Found, kind: JournalKind, body: &[u8]) {
     let header = &found.header;
     let read = match kind {

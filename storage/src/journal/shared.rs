@@ -22,7 +22,6 @@ pub(crate) enum OnFailure {
     Abort,
     /// Only the store stops; for tests, which go on to look at the disk.
     #[cfg(test)]
-    #[expect(dead_code, reason = "for the tests on a simulated disk, which land next")]
     Stop,
 }
 

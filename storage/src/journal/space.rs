@@ -1,8 +1,9 @@
-//! Room in the journal. An append reserves its worst case against segments that are allocated and zeroed before it gets
-//! a place in the log, so the writer always finds room, and a full disk is a refusal and never a fault.
+//! Room in the journal. An append reserves its worst case against segments that are allocated and
+//! zeroed before it gets a place in the log, so the writer always finds room, and a full disk is a
+//! refusal and never a fault.
 //!
-//! Frames are not split over segments, so of each segment only its size less the largest frame is promised. INV-SPACE-1:
-//! the sum of what is reserved never exceeds what is promised.
+//! Frames are not split over segments, so of each segment only its size less the largest frame is
+//! promised. INV-SPACE-1: the sum of what is reserved never exceeds what is promised.
 
 use super::config::{Fill, FillState};
 use super::draft::Class;
@@ -91,7 +92,7 @@ impl Space {
     }
 
     fn own_bytes(&self) -> u64 {
-        OWN_BYTES.min(self.segment_bytes / 16)
+        OWN_BYTES.min(self.segment_bytes / 4)
     }
 
     /// Promised room that messages leave to [`Class::Reserve`].

@@ -1,4 +1,5 @@
-//! A segment that is ready to be written: allocated, zeroed or recycled, its header synced, its name durable.
+//! A segment that is ready to be written: allocated, zeroed or recycled, its header synced, its
+//! name durable.
 use super::disk::JournalFile;
 use super::segment::Segment;
 use crate::format::ExtentHeader;

@@ -21,14 +21,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const COOKIE: &str = "STORE";
-/// How long nothing must come before a NOOP records the last sync. Long against a sync, so that a steady trickle of
-/// messages does not write two blocks each.
+/// How long nothing must come before a NOOP records the last sync. Long against a sync, so that a
+/// steady trickle of messages does not write two blocks each.
 const QUIET: Duration = Duration::from_millis(100);
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENTS_MIN: u64 = 4;
 
-/// The journal and its threads. Clones are handles to the same store; when the last one goes, the threads end without
-/// writing what waits, as in a crash: call [`Store::close`] to end well.
+/// The journal and its threads. Clones are handles to the same store; when the last one goes, the
+/// threads end without writing what waits, as in a crash: call [`Store::close`] to end well.
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
@@ -46,11 +46,12 @@ impl Drop for Handle {
 }
 
 impl Store {
-    /// Opens the store in `config.dir`, which is made if missing, and recovers what it holds. Blocks: reads the whole
-    /// journal.
+    /// Opens the store in `config.dir`, which is made if missing, and recovers what it holds.
+    /// Blocks: reads the whole journal.
     ///
     /// # Errors
-    /// See [`Error`]. A disk without room for the first segment is not one of them: appends are refused until there is.
+    /// See [`Error`]. A disk without room for the first segment is not one of them: appends are
+    /// refused until there is.
     pub fn open(config: StoreConfig, env: Env) -> Result<Store, Error> {
         let dir = config.dir.as_path();
         std::fs::create_dir_all(dir).map_err(|source| disk_error("make", dir, source))?;
@@ -65,7 +66,8 @@ impl Store {
         self.shared().id
     }
 
-    /// Whether recovery found that something synced was damaged. The copies concerned answer [`StoreRefused::Unknown`].
+    /// Whether recovery found that something synced was damaged. The copies concerned answer
+    /// [`StoreRefused::Unknown`].
     pub fn is_damaged(&self) -> bool {
         self.shared().doubt
     }
@@ -75,8 +77,9 @@ impl Store {
         self.shared().space.fill()
     }
 
-    /// S4 of design/replication.md §4: from here on the store accepts nothing of `epoch` or earlier for `pg`. Durable before
-    /// the answer, and for ever. Runs to its end also when the future is dropped.
+    /// S4 of design/replication.md §4: from here on the store accepts nothing of `epoch` or earlier
+    /// for `pg`. Durable before the answer, and for ever. Runs to its end also when the future is
+    /// dropped.
     ///
     /// # Errors
     /// See [`StoreRefused`].
@@ -113,7 +116,8 @@ impl Store {
         answer.await.unwrap_or(Err(StoreRefused::Closed))
     }
 
-    /// Refuses what is new, writes and syncs what is there, and ends the threads. Afterwards the folder may be opened again.
+    /// Refuses what is new, writes and syncs what is there, and ends the threads. Afterwards the
+    /// folder may be opened again.
     pub async fn close(&self) {
         self.shared().inbox.close();
         self.shared().threads_ended().await;
@@ -199,8 +203,8 @@ impl Parts {
     }
 }
 
-/// The place for this life's first frame: behind what was recovered if there is room, or in a fresh segment. `None` when
-/// the disk has no room for one.
+/// The place for this life's first frame: behind what was recovered if there is room, or in a fresh
+/// segment. `None` when the disk has no room for one.
 fn begin(shared: &Arc<Shared>, resume: Option<(String, u64)>) -> std::io::Result<Option<Active>> {
     let size = shared.space.segment_bytes;
     if let Some((name, at)) = resume

@@ -1,5 +1,5 @@
-//! The syncer: takes whatever was published, makes it durable with one sync, and says so. What is published meanwhile is
-//! the next group; no timer is needed.
+//! The syncer: takes whatever was published, makes it durable with one sync, and says so. What is
+//! published meanwhile is the next group; no timer is needed.
 use super::handoff::Published;
 use super::shared::{Retired, Shared};
 use std::sync::Arc;
@@ -24,7 +24,8 @@ impl Syncer {
             return true;
         }
         if let Err(error) = self.taken.segments.iter().try_for_each(|segment| segment.sync()) {
-            // The pages that could not be written may be marked clean by now: a second try would lie.
+            // The pages that could not be written may be marked clean by now: a second try would
+            // lie.
             self.shared.poison("sync", &error);
             self.taken = Published::default();
             return false;

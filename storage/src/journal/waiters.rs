@@ -1,4 +1,5 @@
-//! Tasks that wait for a watermark, in the order in which it will reach them, so that one sync wakes a prefix.
+//! Tasks that wait for a watermark, in the order in which it will reach them, so that one sync
+//! wakes a prefix.
 use crate::format::Lsn;
 use std::collections::VecDeque;
 use std::task::Waker;

@@ -1,8 +1,9 @@
 //! The writer: the only one who puts bytes into segments, and who changes copies.
 //!
-//! It turns each batch into frames, pads to a block, publishes, and hands over to the syncer. Groups of one placement group
-//! that follow each other share a frame. The body of a record is copied once, from its draft into the mapping, and no lock
-//! is held while bytes are copied or summed.
+//! It turns each batch into frames, pads to a block, publishes, and hands over to the syncer.
+//! Groups of one placement group that follow each other share a frame. The body of a record is
+//! copied once, from its draft into the mapping, and no lock is held while bytes are copied or
+//! summed.
 
 use super::active::{Active, Stamp, own_envelope};
 use super::copy::PgCopy;
@@ -16,7 +17,7 @@ use super::shared::Shared;
 use super::space::{For, frame_need};
 use crate::env::Timestamp;
 use crate::format::{
-    Attributes, Envelope, Epoch, FrameFlags, FrameHeader, JournalKind, Kind, Lsn, PgId, chain_of,
+    Attributes, BLOCK_BYTES, Envelope, Epoch, FrameFlags, FrameHeader, JournalKind, Kind, Lsn, PgId, chain_of,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -102,7 +103,8 @@ impl Writer {
         self.recorded < self.data_end
     }
 
-    /// Records how far the journal is synced, so that rot before that point is told from a torn tail.
+    /// Records how far the journal is synced, so that rot before that point is told from a torn
+    /// tail.
     pub(crate) fn note_synced(&mut self) {
         let data_end = self.data_end;
         if self.recorded < data_end && self.shared.synced.load(Ordering::Acquire) >= data_end {
@@ -198,7 +200,9 @@ impl Writer {
     ) -> bool {
         let time = self.shared.env.now();
         let bytes = u64::from(own_envelope(kind, time, body).record_len());
-        let need = frame_need(bytes);
+        // The padding of a group is counted with its first frame.
+        let padding = if self.spent > 0 { BLOCK_BYTES } else { 0 };
+        let need = frame_need(bytes) - padding;
         if bytes > self.shared.space.group_bytes_max
             || self.shared.space.reserve(For::Store, need).is_err()
         {
@@ -238,7 +242,8 @@ impl Writer {
         }
         let stamp = self.stamp(self.shared.env.now());
         if let Some(active) = &mut self.active {
-            // Says that the frames that follow are elsewhere. Where not even this fits, the end of the file says it.
+            // Says that the frames that follow are elsewhere. Where not even this fits, the end of
+            // the file says it.
             let end_bytes = own_envelope(JournalKind::SegmentEnd, stamp.time, &[]).record_len();
             if active.fits(end_bytes.into()) {
                 active.put_own(JournalKind::SegmentEnd, stamp, &[]);
@@ -253,7 +258,8 @@ impl Writer {
         self.look_for_vacant = true;
     }
 
-    /// Publishes what was written: to readers, to those who wait at [`Level::Async`], and to the syncer.
+    /// Publishes what was written: to readers, to those who wait at [`Level::Async`], and to the
+    /// syncer.
     pub(super) fn finish(&mut self) {
         if let Some(active) = &mut self.active
             && active.end_group()

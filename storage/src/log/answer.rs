@@ -92,7 +92,8 @@ pub struct Entry {
     pub time: Timestamp,
 }
 
-/// A record, as a slice of the journal. Holding it keeps a whole segment from being recycled: let it go soon.
+/// A record, as a slice of the journal. Holding it keeps a whole segment from being recycled: let
+/// it go soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordView {
     /// What it is.

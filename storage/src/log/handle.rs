@@ -15,16 +15,18 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 
-/// Bytes that a log may be ahead of what is synced. With at least 40 bytes a record this is fewer records than
-/// [`super::state::GAP`], so an offset that was shown and lost is always skipped after a crash.
+/// Bytes that a log may be ahead of what is synced. With at least 40 bytes a record this is fewer
+/// records than [`super::state::GAP`], so an offset that was shown and lost is always skipped after
+/// a crash.
 const LEAD_BYTES: u64 = 32 << 20;
 /// Entries copied out of the index at a time, so that no lock is held while a caller looks at them.
 const SCAN_ENTRIES: usize = 64;
 
 /// A placement group's log, for the owner of one epoch. Clones are handles to the same log.
 ///
-/// What is appended is visible and acknowledged level by level: see [`Log::watermark`]. When the epoch ends or the store
-/// stops, appends are refused and whoever waits is told that the outcome is unknown.
+/// What is appended is visible and acknowledged level by level: see [`Log::watermark`]. When the
+/// epoch ends or the store stops, appends are refused and whoever waits is told that the outcome is
+/// unknown.
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Inner>,
@@ -38,11 +40,12 @@ struct Inner {
 }
 
 impl Store {
-    /// The owner's log of `pg`, once the store's copy is of `epoch`. Reads all of it to build the index. A second call for
-    /// the same epoch gives the same log.
+    /// The owner's log of `pg`, once the store's copy is of `epoch`. Reads all of it to build the
+    /// index. A second call for the same epoch gives the same log.
     ///
     /// # Errors
-    /// [`StoreRefused::Older`] where a join to `epoch` is missing, and others that say that the epoch is over.
+    /// [`StoreRefused::Older`] where a join to `epoch` is missing, and others that say that the
+    /// epoch is over.
     pub fn log(&self, pg: PgId, epoch: Epoch) -> Result<Log, StoreRefused> {
         let copy = self.shared().copy(pg);
         let mut owner = copy.owner.lock();
@@ -139,10 +142,12 @@ impl Log {
         self.inner.state.lock().end
     }
 
-    /// Makes a queue take messages. `level` says from which watermark on they are visible; it may be changed by calling again.
+    /// Makes a queue take messages. `level` says from which watermark on they are visible; it may
+    /// be changed by calling again.
     ///
-    /// A queue at [`Level::Async`] is recorded in the log; if the host crashed since it was, its offsets go on
-    /// after a gap, since some may have been seen and lost. The gap is not shown before it is synced.
+    /// A queue at [`Level::Async`] is recorded in the log; if the host crashed since it was, its
+    /// offsets go on after a gap, since some may have been seen and lost. The gap is not shown
+    /// before it is synced.
     pub fn open_queue(&self, queue: QueueUid, level: Level) {
         let crashes = self.crashes();
         let record = {
@@ -151,7 +156,8 @@ impl Log {
             state.open_record(queue, crashes)
         };
         if record.is_some() {
-            // When there is no room for it now, the queue's next append tries again before it takes a message.
+            // When there is no room for it now, the queue's next append tries again before it takes
+            // a message.
             let _ = self.append_group(Vec::new(), Class::Reserve, &[queue]);
         }
     }
@@ -160,8 +166,9 @@ impl Log {
         self.inner.handle.shared.life.crashes
     }
 
-    /// Appends one atomic group: all of it will be found again, or nothing. Gives the records their places at once, and
-    /// hands them to the writer; nothing is durable yet. The order of two appends of one caller is their order in the log.
+    /// Appends one atomic group: all of it will be found again, or nothing. Gives the records their
+    /// places at once, and hands them to the writer; nothing is durable yet. The order of two
+    /// appends of one caller is their order in the log.
     ///
     /// # Errors
     /// See [`Refused`]; nothing was appended.
@@ -237,7 +244,8 @@ impl Log {
         if stopped { Refused::Closed } else { Refused::Fenced }
     }
 
-    /// Puts the Q_OPEN records in front that the group's queues still need, and checks that they take messages.
+    /// Puts the Q_OPEN records in front that the group's queues still need, and checks that they
+    /// take messages.
     fn prepend_opens(
         &self,
         state: &LogState,
@@ -281,7 +289,8 @@ impl Log {
         }
     }
 
-    /// Resolves once `level` holds up to `end`, which is an [`Appended::end`] of this log. Cancel safe.
+    /// Resolves once `level` holds up to `end`, which is an [`Appended::end`] of this log. Cancel
+    /// safe.
     ///
     /// # Errors
     /// [`Lost`] when the epoch ended or the store stopped before: the outcome is unknown.
@@ -294,8 +303,8 @@ impl Log {
         self.inner.state.lock().bounds(queue, self.watermarks())
     }
 
-    /// Shows visible messages of a queue in the order of their offsets, from the first at or after `from`, until `f` breaks
-    /// off. `f` may use the log.
+    /// Shows visible messages of a queue in the order of their offsets, from the first at or after
+    /// `from`, until `f` breaks off. `f` may use the log.
     pub fn scan(
         &self,
         queue: QueueUid,
@@ -323,7 +332,8 @@ impl Log {
         }
     }
 
-    /// The record at `lsn`, which is that of a [`Place`] or [`Entry`]. Its body is a slice of the journal, not a copy.
+    /// The record at `lsn`, which is that of a [`Place`] or [`Entry`]. Its body is a slice of the
+    /// journal, not a copy.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -343,13 +353,14 @@ impl Log {
         view(lsn, &envelope, &rest, 0).ok_or(ReadError::NotARecord(lsn))
     }
 
-    /// The offset of a queue's first visible message that was stored at or after `at`; the visible end if there is none.
+    /// The offset of a queue's first visible message that was stored at or after `at`; the visible
+    /// end if there is none.
     pub fn offset_at_time(&self, queue: QueueUid, at: Timestamp) -> QueueOffset {
         self.inner.state.lock().offset_at_time(queue, at, self.watermarks())
     }
 
-    /// Shows every record that is not a message, of queues that were not forgotten, in the order of the log; to rebuild
-    /// state before serving. Reads the whole log.
+    /// Shows every record that is not a message, of queues that were not forgotten, in the order of
+    /// the log; to rebuild state before serving. Reads the whole log.
     pub fn replay(&self, f: &mut dyn FnMut(RecordView)) {
         let forgotten = self.inner.copy.state.lock().forgotten.clone();
         for (segment, frame) in frames_of(&self.inner.copy) {
@@ -367,8 +378,9 @@ impl Log {
         }
     }
 
-    /// Waits until queues have messages that became visible since the last call (at first: since the log was opened), and says
-    /// which and how many. For one caller. Cancel safe. When the epoch is over it waits for ever.
+    /// Waits until queues have messages that became visible since the last call (at first: since
+    /// the log was opened), and says which and how many. For one caller. Cancel safe. When the
+    /// epoch is over it waits for ever.
     pub async fn next_visible(&self) -> Vec<(QueueUid, u64)> {
         loop {
             let moved = self.inner.copy.moved.notified();
@@ -380,9 +392,9 @@ impl Log {
         }
     }
 
-    /// Forgets queues for ever: their messages, and every record that names them. Segments that hold nothing else are given
-    /// back soon after. Holds after a restart once what is appended later is synced; until then they may come back, and
-    /// [`Log::queues`] names them.
+    /// Forgets queues for ever: their messages, and every record that names them. Segments that
+    /// hold nothing else are given back soon after. Holds after a restart once what is appended
+    /// later is synced; until then they may come back, and [`Log::queues`] names them.
     pub fn forget_queues(&self, queues: &[QueueUid]) {
         let queues: Vec<QueueUid> = queues.iter().copied().filter(|q| *q != QueueUid(0)).collect();
         if queues.is_empty() {

@@ -1,4 +1,5 @@
-//! The index of one queue: where its messages are, 20 bytes each. In memory only; rebuilt from the log.
+//! The index of one queue: where its messages are, 20 bytes each. In memory only; rebuilt from the
+//! log.
 use super::answer::Entry;
 use crate::env::Timestamp;
 use crate::format::{Lsn, QueueOffset};
@@ -97,7 +98,8 @@ impl Index {
         entries.skip(skip).filter_map(|(chunk, index)| chunk.entry(index))
     }
 
-    /// The first entry for which `before` is false, when it is true for a beginning of all entries and false for the rest.
+    /// The first entry for which `before` is false, when it is true for a beginning of all entries
+    /// and false for the rest.
     pub(crate) fn first_not(&self, before: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let starts_before =
             self.chunks.partition_point(|chunk| chunk.entry(0).is_some_and(|e| before(&e)));
@@ -141,7 +143,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Steps (gap in offsets, step in lsn, step in time) with a jump now and then that does not fit in 32 bits.
+    /// Steps (gap in offsets, step in lsn, step in time) with a jump now and then that does not fit
+    /// in 32 bits.
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let step = (
             prop_oneof![9 => Just(0u64), 1 => 1..5u64, 1 => Just(1 << 20)],

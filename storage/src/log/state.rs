@@ -1,7 +1,8 @@
 //! What a log knows of its queues, and how it gives records their places. No I/O and no clock.
 //!
-//! INV-OFFSET: within a queue an offset names one message for ever. Offsets grow by one; a gap is only where offsets may have
-//! been seen and lost with a page cache (design/replication.md §8, L2 and L3), and is recorded first.
+//! INV-OFFSET: within a queue an offset names one message for ever. Offsets grow by one; a gap is
+//! only where offsets may have been seen and lost with a page cache (design/replication.md §8, L2
+//! and L3), and is recorded first.
 
 use super::answer::{Bounds, Entry, Place};
 use super::index::Index;
@@ -10,7 +11,8 @@ use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
 use crate::journal::{Draft, Level};
 use std::collections::HashMap;
 
-/// Offsets skipped when some may have been seen and lost. A log never shows as many beyond what is synced.
+/// Offsets skipped when some may have been seen and lost. A log never shows as many beyond what is
+/// synced.
 pub(crate) const GAP: u64 = 1 << 20;
 
 /// One queue.
@@ -171,7 +173,8 @@ impl LogState {
         self.time
     }
 
-    /// Gives a record its place, and fills the holes of its head. The queues of messages are known to be open.
+    /// Gives a record its place, and fills the holes of its head. The queues of messages are known
+    /// to be open.
     pub(crate) fn place(&mut self, draft: &mut Draft, time: Timestamp) -> Place {
         let lsn = self.end;
         self.end = lsn.plus(draft.record_len());
@@ -255,7 +258,8 @@ impl LogState {
     }
 }
 
-/// Writes a number into a hole, big-endian as in RocketMQ's stored messages. One that does not lie within is left.
+/// Writes a number into a hole, big-endian as in RocketMQ's stored messages. One that does not lie
+/// within is left.
 fn fill(head: &mut [u8], at: Option<u32>, number: u64) {
     if let Some(at) = at
         && let Some(hole) = head.get_mut(at as usize..).and_then(|rest| rest.first_chunk_mut::<8>())

@@ -1,8 +1,9 @@
 //! Memory-mapped files on a real disk.
 //!
-//! A byte is mapped only after it was allocated and written, so that a store into the mapping needs no room that might
-//! be missing. Syncs are fdatasync on the file, never msync (design/storage.md §1.2). Should a fault come nevertheless
-//! (an I/O error, or somebody cut the file short), the process says so and ends: nothing is acknowledged after it.
+//! A byte is mapped only after it was allocated and written, so that a store into the mapping needs
+//! no room that might be missing. Syncs are fdatasync on the file, never msync (design/storage.md
+//! §1.2). Should a fault come nevertheless (an I/O error, or somebody cut the file short), the
+//! process says so and ends: nothing is acknowledged after it.
 #![expect(
     unsafe_code,
     reason = "the mapping; the rules that make it sound are in the parent module"
@@ -115,8 +116,8 @@ impl Disk for MappedDisk {
     }
 }
 
-/// Allocates first, so that a full disk is an error and not half a file of zeros; then writes, so that the first sync of
-/// a page later has no extent to convert.
+/// Allocates first, so that a full disk is an error and not half a file of zeros; then writes, so
+/// that the first sync of a page later has no extent to convert.
 fn zeroed_file(path: &Path, size: u64) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
     let length = libc::off_t::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -164,9 +165,9 @@ impl JournalFile for MappedFile {
 
     fn write_at(&mut self, at: u64, bytes: &[u8]) {
         self.assert_unpublished(at, at + bytes.len() as u64);
-        // SAFETY: the range lies within the mapping and is unpublished: no slice of it was handed out, and no one else
-        // writes it, since writing takes `&mut self` and a segment has one owner. `bytes` cannot overlap it: a slice of
-        // the mapping is of its published part.
+        // SAFETY: the range lies within the mapping and is unpublished: no slice of it was handed
+        // out, and no one else writes it, since writing takes `&mut self` and a segment has one
+        // owner. `bytes` cannot overlap it: a slice of the mapping is of its published part.
         unsafe {
             let target = self.mapping.as_mut_ptr().add(at as usize);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
@@ -175,7 +176,8 @@ impl JournalFile for MappedFile {
 
     fn checksum(&self, from: u64, to: u64) -> u32 {
         self.assert_unpublished(from, to);
-        // SAFETY: within the mapping, and while `&self` is borrowed nobody can write the unpublished part.
+        // SAFETY: within the mapping, and while `&self` is borrowed nobody can write the
+        // unpublished part.
         let bytes = unsafe {
             let start = self.mapping.as_ptr().add(from as usize);
             std::slice::from_raw_parts(start, (to - from) as usize)
@@ -208,7 +210,8 @@ struct Published {
 
 impl AsRef<[u8]> for Published {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: within the mapping, which `self` keeps alive; published bytes are never written again.
+        // SAFETY: within the mapping, which `self` keeps alive; published bytes are never written
+        // again.
         unsafe { std::slice::from_raw_parts(self.mapping.as_ptr(), self.len) }
     }
 }
@@ -232,13 +235,15 @@ impl SyncFile for MappedSync {
 fn end_process_on_bus_error() {
     extern "C" fn on_bus_error(_: libc::c_int) {
         const LINE: &[u8] = b"fatal: SIGBUS: a journal segment could not be read or written\n";
-        // SAFETY: write(2) and _exit(2) may be called in a signal handler; the pointer and length are of a constant.
+        // SAFETY: write(2) and _exit(2) may be called in a signal handler; the pointer and length
+        // are of a constant.
         unsafe {
             libc::write(2, LINE.as_ptr().cast(), LINE.len());
             libc::_exit(134);
         }
     }
-    // SAFETY: `action` is fully set before it is passed, and the handler keeps to what is allowed in one.
+    // SAFETY: `action` is fully set before it is passed, and the handler keeps to what is allowed
+    // in one.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_bus_error as extern "C" fn(libc::c_int) as libc::sighandler_t;

@@ -1,9 +1,12 @@
-//! The folder a journal lives in, behind two traits with two implementations: memory-mapped files, and a disk that is
-//! simulated in tests and can crash.
+//! The folder a journal lives in, behind two traits with two implementations: memory-mapped files,
+//! and a disk that is simulated in tests and can crash.
 //!
-//! A file's bytes are written by one owner, through `&mut`, and read by others only below the point that was published;
-//! what is published is never written again. That is what makes handing out slices of a shared mapping sound.
+//! A file's bytes are written by one owner, through `&mut`, and read by others only below the point
+//! that was published; what is published is never written again. That is what makes handing out
+//! slices of a shared mapping sound.
 mod mapped;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 pub(crate) use mapped::MappedDisk;
 
@@ -21,11 +24,13 @@ pub(crate) trait Disk: Send + Sync {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
     /// Makes or replaces a small file in one step, durably.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
-    /// Makes a file of `size` zeros that are allocated, written and synced. Leaves nothing behind when it fails.
+    /// Makes a file of `size` zeros that are allocated, written and synced. Leaves nothing behind
+    /// when it fails.
     fn create(&self, name: &str, size: u64) -> io::Result<Box<dyn JournalFile>>;
     /// An existing file, of which `published` bytes may be read and the rest written.
     fn open(&self, name: &str, published: u64) -> io::Result<Box<dyn JournalFile>>;
-    /// Makes sure that what is read next is what the disk holds: unwritten pages are synced, cached ones dropped.
+    /// Makes sure that what is read next is what the disk holds: unwritten pages are synced, cached
+    /// ones dropped.
     fn settle(&self, name: &str) -> io::Result<()>;
     /// Renames; replaces nothing. Durable after [`Disk::sync_names`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -51,8 +56,8 @@ pub(crate) trait JournalFile: Send {
 
 /// A handle that syncs a file.
 pub(crate) trait SyncFile: Send + Sync {
-    /// Waits until all that was written before is on the disk. After an error nothing that was written since the last
-    /// success can be believed, whatever a later call says.
+    /// Waits until all that was written before is on the disk. After an error nothing that was
+    /// written since the last success can be believed, whatever a later call says.
     fn sync(&self) -> io::Result<()>;
     /// Whether the owner or a slice of the file is still alive.
     fn is_held(&self) -> bool;
