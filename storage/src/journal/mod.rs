@@ -44,6 +44,8 @@ mod writer;
 pub use answer::{Copy, JoinedBy, Sealed, StoreRefused};
 pub use config::{Error, Fill, FillState, StoreConfig, StoreId};
 pub(crate) use copy::PgCopy;
+#[cfg(test)]
+pub(crate) use disk::simulated;
 pub use draft::{Class, Draft, Patch};
 pub(crate) use frames::FrameRef;
 pub(crate) use inbox::{Control, Group, Item, Offsets};
@@ -53,3 +55,5 @@ pub(crate) use space::{For, NoRoom, frame_need};
 pub(crate) use store::Handle;
 pub use store::Store;
 pub(crate) use walk::records;
+#[cfg(test)]
+pub(crate) use {shared::OnFailure, store::Parts};

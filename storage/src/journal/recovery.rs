@@ -124,6 +124,7 @@ pub(crate) fn recover(disk: &dyn Disk, store: u128, segment_bytes: u64) -> io::R
         .map(|file| Arc::new(Segment::new(file.name.clone(), Arc::clone(&file.syncer))))
         .collect();
     let copies = fold(&history.steps, &files, &segments);
+    let any_lost = copies.iter().any(|(_, state, _)| state.lost);
     for (segment, file) in segments.iter().zip(&files) {
         segment.show(file.bytes.clone());
     }
@@ -147,7 +148,7 @@ pub(crate) fn recover(disk: &dyn Disk, store: u128, segment_bytes: u64) -> io::R
         position: history.cut,
         next_segno,
         resume,
-        damaged: history.is_damaged(&files),
+        damaged: history.is_damaged(&files) || any_lost,
     })
 }
 
@@ -233,12 +234,9 @@ impl History {
                     }
                 };
             }
-            // All extents are closed: an unreadable one may have followed.
-            if cut.is_none() && !ended && unreadable.next().is_some() {
-                history.damage();
-            }
         }
-        if history.last.is_none() && unreadable.next().is_some() {
+        if unreadable.next().is_some() {
+            // It may be a spare that never held anything, or the newest of all.
             history.damage();
         }
         history

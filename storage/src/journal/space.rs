@@ -155,6 +155,11 @@ impl Space {
         }
     }
 
+    /// Whether there will be room as soon as the preparer is done.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_short() && self.why_no_room(0) == NoRoom::Busy
+    }
+
     /// Gives a reservation back, after it was written or not used.
     pub(crate) fn settle(&self, need: u64) {
         self.reserved.fetch_sub(need, Ordering::AcqRel);
@@ -166,6 +171,20 @@ impl Space {
         places.active_left = self.segment_bytes.saturating_sub(at);
         places.active_used = at;
         self.count(&places);
+        if self.is_short() {
+            places.wake_preparer = true;
+            self.preparer.notify_one();
+        }
+    }
+
+    /// Whether anything can be promised of the rest of a segment from `at` on.
+    pub(crate) fn is_worth_resuming(&self, at: u64) -> bool {
+        self.promise(self.segment_bytes.saturating_sub(at)) > 0
+    }
+
+    /// Whether hardly anything is promised.
+    pub(crate) fn is_short(&self) -> bool {
+        self.promised.load(Ordering::Acquire) <= 2 * self.own_bytes()
     }
 
     /// At start: the writer goes on `at` bytes into a segment that counts as sealed so far.
@@ -212,10 +231,14 @@ impl Space {
         self.count(&places);
     }
 
-    /// Whether another spare is wanted, and whether a new file may be made for it.
+    /// Whether another spare is wanted, and whether a new file may be made for it: one more than
+    /// the capacity allows when the store has no room left for its own records. Without it a full
+    /// journal could neither be started again nor told to forget.
     pub(crate) fn wants_spare(&self) -> (bool, bool) {
+        let short = self.is_short();
         let places = self.places.lock();
-        (places.spares.len() < self.spares_wanted, places.files < self.files_max)
+        let files_max = self.files_max + u64::from(short);
+        (places.spares.len() < self.spares_wanted, places.files < files_max)
     }
 
     pub(crate) fn set_disk_full(&self, full: bool) -> bool {

@@ -12,7 +12,7 @@ use super::spare::Spare;
 use super::syncer::Syncer;
 use super::writer::Writer;
 use crate::env::Env;
-use crate::format::{BLOCK_BYTES, Cookie, Epoch, Lsn, PgId};
+use crate::format::{BLOCK_BYTES, Cookie, Epoch, Lsn, PgId, SEGMENT_HEADER_BYTES};
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -24,6 +24,8 @@ const COOKIE: &str = "STORE";
 /// How long nothing must come before a NOOP records the last sync. Long against a sync, so that a
 /// steady trickle of messages does not write two blocks each.
 const QUIET: Duration = Duration::from_millis(100);
+/// How soon a rule that found no room is tried again while the next segment is prepared.
+const UNTIL_PREPARED: Duration = Duration::from_millis(10);
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENTS_MIN: u64 = 4;
 
@@ -106,14 +108,23 @@ impl Store {
     async fn control<T>(
         &self,
         pg: PgId,
-        control: impl FnOnce(oneshot::Sender<Result<T, StoreRefused>>) -> Control,
+        control: impl Fn(oneshot::Sender<Result<T, StoreRefused>>) -> Control,
     ) -> Result<T, StoreRefused> {
-        let (reply, answer) = oneshot::channel();
-        let item = Item::Control(self.shared().copy(pg), control(reply));
-        if self.shared().inbox.push(item).is_err() {
-            return Err(StoreRefused::Closed);
+        let shared = self.shared();
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let item = Item::Control(shared.copy(pg), control(reply));
+            if shared.inbox.push(item).is_err() {
+                return Err(StoreRefused::Closed);
+            }
+            match answer.await.unwrap_or(Err(StoreRefused::Closed)) {
+                // Nothing was done, and the next segment is about to be ready.
+                Err(StoreRefused::Full) if shared.space.is_behind() => {
+                    shared.env.sleep(UNTIL_PREPARED).await;
+                }
+                answer => return answer,
+            }
         }
-        answer.await.unwrap_or(Err(StoreRefused::Closed))
     }
 
     /// Refuses what is new, writes and syncs what is there, and ends the threads. Afterwards the
@@ -181,12 +192,23 @@ impl Parts {
         }));
         let active = begin(&shared, resume)
             .map_err(|source| disk_error("begin a segment in", dir, source))?;
+        let preparer = Preparer::new(Arc::clone(&shared));
+        if shared.space.is_short() {
+            // The seals and joins of a start do not wait for the preparer.
+            preparer.prepare_one();
+        }
         Ok(Parts {
             writer: Writer::new(Arc::clone(&shared), active),
             syncer: Syncer::new(Arc::clone(&shared)),
-            preparer: Preparer::new(Arc::clone(&shared)),
+            preparer,
             shared,
         })
+    }
+
+    /// The store, whose steps the test runs.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> Store {
+        Store { handle: Arc::new(Handle { shared: Arc::clone(&self.shared) }) }
     }
 
     /// Starts the threads.
@@ -206,9 +228,8 @@ impl Parts {
 /// The place for this life's first frame: behind what was recovered if there is room, or in a fresh
 /// segment. `None` when the disk has no room for one.
 fn begin(shared: &Arc<Shared>, resume: Option<(String, u64)>) -> std::io::Result<Option<Active>> {
-    let size = shared.space.segment_bytes;
     if let Some((name, at)) = resume
-        && size - at > size / 16 + BLOCK_BYTES
+        && shared.space.is_worth_resuming(at + SEGMENT_HEADER_BYTES)
     {
         let mut file = shared.disk.open(&name, 0)?;
         let view = file.publish(at);

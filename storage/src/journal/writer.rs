@@ -17,7 +17,8 @@ use super::shared::Shared;
 use super::space::{For, frame_need};
 use crate::env::Timestamp;
 use crate::format::{
-    Attributes, BLOCK_BYTES, Envelope, Epoch, FrameFlags, FrameHeader, JournalKind, Kind, Lsn, PgId, chain_of,
+    Attributes, BLOCK_BYTES, Envelope, Epoch, FrameFlags, FrameHeader, JournalKind, Kind, Lsn,
+    PgId, chain_of,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

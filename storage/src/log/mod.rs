@@ -5,6 +5,8 @@
 //! log alone. What is visible of a queue is decided by the watermark of its level, at the moment of
 //! the question: there is no second structure that could lag or run ahead.
 mod answer;
+#[cfg(test)]
+mod crash;
 mod handle;
 mod index;
 mod state;

@@ -90,6 +90,19 @@ impl SimulatedDisk {
         self.world.lock().syncs
     }
 
+    /// Names of segments, in order.
+    pub(crate) fn segment_names(&self) -> Vec<String> {
+        let world = self.world.lock();
+        world.now.names.keys().filter(|name| name.ends_with(".seg")).cloned().collect()
+    }
+
+    /// How many times a segment was given up, to be recycled.
+    pub(crate) fn given_up(&self) -> usize {
+        let is_given_up =
+            |op: &&Op| matches!(op, Op::Rename { from, .. } if from.ends_with(".seg"));
+        self.world.lock().trace.iter().filter(is_given_up).count()
+    }
+
     /// From now on `room` more files can be made; `None`: as many as one likes.
     pub(crate) fn set_room(&self, room: Option<usize>) {
         self.world.lock().room = room;
@@ -180,11 +193,10 @@ impl Survivor {
 
     fn make_names_durable(&mut self, count: usize) {
         for op in self.names.drain(..).take(count) {
-            match op {
-                Op::Create { file, name } => {
-                    self.durable.names.insert(name, file);
-                }
-                op => apply(&mut self.durable, &op),
+            if let Op::Create { file, name } = op {
+                self.durable.names.insert(name, file);
+            } else {
+                apply(&mut self.durable, &op);
             }
         }
     }

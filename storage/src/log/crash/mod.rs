@@ -1,0 +1,10 @@
+//! Crash consistency: a store is run step by step on a simulated disk, the disk crashes at any
+//! boundary between two writes, and what is recovered is held against what was said.
+//!
+//! Said and therefore binding: acknowledged records, answered seals and joins, shown offsets. Sent
+//! but not acknowledged: may be there or not, whole groups only.
+
+mod boundaries;
+mod damage;
+mod rig;
+mod room;
