@@ -2,7 +2,7 @@
 //!
 //! Each RPC takes the wire's message apart into checked types, asks one feature, and puts the outcome together again. The
 //! order of checks is the same everywhere: the client says who it is, names are names, then the RPC's own rules in the
-//! order of spec B. What is refused is a [`refused::Refused`]; its code is chosen in one function.
+//! order of spec B. What is refused is a `refused::Refused`; its code is chosen in one function.
 //!
 //! What always holds:
 //! - An application error is a `Status` in the response with gRPC status OK; only Telemetry and RPCs that are not served
