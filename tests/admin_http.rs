@@ -109,6 +109,8 @@ fn what_is_refused_has_the_status_that_says_whose_affair_it_is() {
         ("POST", "/v1/topics", "{}", 405),
         ("POST", "/v1/topics/t", "{}", 405),
         ("PUT", "/v1/topics/t", "{", 400),
+        ("GET", "/v1/topics/%FF", "", 400),
+        ("PUT", "/v1/topics/t", &" ".repeat(1 << 18 | 1), 413),
         ("PUT", "/v1/topics/t", "{\"queues\":2}", 409),
         ("DELETE", "/v1/topics/%25DLQ%25g", "", 409),
         ("PUT", "/v1/topics/%25RETRY%25g", "", 409),

@@ -204,8 +204,8 @@ pub struct BrokerState {
     pub name: String,
     /// Its epoch.
     pub epoch: u64,
-    /// The end of its log.
-    pub end_lsn: u64,
+    /// Bytes ever appended to its log.
+    pub log_bytes: u64,
 }
 
 /// How full a gateway's journal is.

@@ -28,7 +28,7 @@ pub(super) async fn describe(State(broker): State<Arc<Broker>>) -> Json<api::Clu
             .map(|pg| api::BrokerState {
                 name: pg.broker_name.clone(),
                 epoch: pg.log.epoch().0.into(),
-                end_lsn: pg.log.end().0,
+                log_bytes: pg.log.end().since(pg.id.first_lsn()),
             })
             .collect(),
         journal: api::Journal {

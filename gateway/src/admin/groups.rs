@@ -1,11 +1,10 @@
 //! Consumer groups over HTTP.
 
 use super::api;
-use super::problem::{self, Problem};
+use super::problem::{Body, Name, Problem, only_if_new};
 use crate::broker::Broker;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use metadata::model::{AttributeChange, Group, GroupSpec, Order, RetryPolicy};
 use protocol::names::{GroupName, TopicName};
@@ -23,7 +22,7 @@ pub(super) async fn list(State(broker): State<Arc<Broker>>) -> Json<api::GroupLi
 
 pub(super) async fn describe(
     State(broker): State<Arc<Broker>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Answer<Json<api::GroupDetail>> {
     let group = find(&broker, &name)?;
     let dead = group.dead_letter_queue();
@@ -38,14 +37,13 @@ pub(super) async fn describe(
 
 pub(super) async fn put(
     State(broker): State<Arc<Broker>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
-    bytes: Bytes,
+    Body(wanted): Body<api::GroupPut>,
 ) -> Answer<(StatusCode, Json<api::Group>)> {
-    let wanted = problem::body(&bytes)?;
     let name = GroupName::parse(&name).map_err(|refused| Problem::invalid(refused.to_string()))?;
     let before = broker.catalog.group(name.as_str());
-    if before.is_some() && problem::only_if_new(&headers) {
+    if before.is_some() && only_if_new(&headers) {
         return Err(Problem::exists(format!("group {name} exists already")));
     }
     let group = broker.catalog.put_group(spec(name, before.as_deref(), wanted)?).await?;
@@ -56,7 +54,7 @@ pub(super) async fn put(
 
 pub(super) async fn delete(
     State(broker): State<Arc<Broker>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Answer<StatusCode> {
     let group = find(&broker, &name)?;
     broker.catalog.delete_group(&group.name).await?;

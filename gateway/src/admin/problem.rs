@@ -3,7 +3,9 @@
 use super::api::ErrorBody;
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::IF_NONE_MATCH;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use metadata::model::AttributeRefused;
@@ -129,9 +131,37 @@ pub(super) fn only_if_new(headers: &HeaderMap) -> bool {
     headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*")
 }
 
-/// Reads a request's body, whatever its content type says; nothing at all means `{}`.
-pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
-    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+/// The name in the path, with `%xx` decoded.
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Name, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Name(name)),
+            Err(rejection) => Err(Problem::malformed(rejection.body_text())
+                .hint("a name in a path is UTF-8, with other characters as %xx")),
+        }
+    }
+}
+
+/// A request's body, read whatever its content type says; nothing at all means `{}`.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+        match Bytes::from_request(request, state).await {
+            Ok(bytes) => read(&bytes).map(Body),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| {
         let text = format!("the body cannot be read: {error}");
         if error.is_data() {
@@ -150,7 +180,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_json_differs_from_one_that_says_nonsense() {
         let status = |text: &'static str| {
-            body::<TopicPut>(&Bytes::from_static(text.as_bytes())).err().map(|p| p.status)
+            read::<TopicPut>(text.as_bytes()).err().map(|problem| problem.status)
         };
         assert_eq!(status(""), None);
         assert_eq!(status("{}"), None);

@@ -1,11 +1,10 @@
 //! Topics over HTTP.
 
 use super::api;
-use super::problem::{self, Problem};
+use super::problem::{Body, Name, Problem, only_if_new};
 use crate::broker::Broker;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use metadata::model::{
     AttributeChange, Durability, Permission, TOPIC_DURABILITY, TOPIC_MESSAGE_TYPE, Topic,
@@ -26,7 +25,7 @@ pub(super) async fn list(State(broker): State<Arc<Broker>>) -> Json<api::TopicLi
 
 pub(super) async fn describe(
     State(broker): State<Arc<Broker>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Answer<Json<api::TopicDetail>> {
     let topic = find(&broker, &name)?;
     let message_queues = topic.queues().iter().map(|queue| {
@@ -44,14 +43,13 @@ pub(super) async fn describe(
 
 pub(super) async fn put(
     State(broker): State<Arc<Broker>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
-    bytes: Bytes,
+    Body(wanted): Body<api::TopicPut>,
 ) -> Answer<(StatusCode, Json<api::Topic>)> {
-    let wanted = problem::body(&bytes)?;
     let name = TopicName::parse(&name).map_err(|refused| Problem::invalid(refused.to_string()))?;
     let before = broker.catalog.topic(name.as_str());
-    let topic = if problem::only_if_new(&headers) {
+    let topic = if only_if_new(&headers) {
         broker.catalog.create_topic(spec(name, None, wanted)?).await?
     } else {
         broker.catalog.put_topic(spec(name, before.as_deref(), wanted)?).await?
@@ -63,7 +61,7 @@ pub(super) async fn put(
 
 pub(super) async fn delete(
     State(broker): State<Arc<Broker>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Answer<StatusCode> {
     let topic = find(&broker, &name)?;
     broker.catalog.delete_topic(&topic.name).await?;
