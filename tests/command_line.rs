@@ -98,8 +98,10 @@ fn what_goes_wrong_says_what_to_do_and_ends_with_its_code() {
     shell.fails(&["topic", "create", "once", "--if-missing", "--queues", "1"], 1);
     shell.fails(&["topic", "create", "bad name"], 1);
     shell.fails(&["topic", "create", "round", "--kind", "round"], 1);
-    let typed = shell.fails(&["message", "send", "once", "x", "--message-group", "g"], 1);
+    shell.ok(&["topic", "create", "timers", "--kind", "delay"]);
+    let typed = shell.fails(&["message", "send", "timers", "x"], 1);
     assert!(typed.contains("MESSAGE_PROPERTY_CONFLICT_WITH_TYPE"), "{typed}");
+    assert!(typed.contains("stratamq topic describe timers"), "{typed}");
     let Ended { code, err, .. } = shell.run(&["topic", "crate", "once"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("create"), "a typing error is shown what was meant: {err}");

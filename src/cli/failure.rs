@@ -120,7 +120,7 @@ fn way_out(code: Option<client::Code>) -> &'static str {
         }
         Some(Code::ConsumerGroupNotFound) => "make it with: stratamq group create GROUP",
         Some(Code::MessagePropertyConflictWithType) => {
-            "stratamq topic describe TOPIC says what it takes; --message-group makes a FIFO message"
+            "stratamq topic describe TOPIC says what it takes; this command sends NORMAL messages"
         }
         Some(Code::TooManyRequests) => {
             "the journal is full or the broker busy: wait, delete a topic, or serve with more \

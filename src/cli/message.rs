@@ -20,7 +20,7 @@ pub(crate) enum MessageCommand {
     #[command(after_help = "Examples:
   stratamq message send hello \"first message\"
   stratamq message send hello one two three --tag numbers
-  stratamq message send orders '{\"id\":17}' --key 17 --property by=shop --message-group customer-4
+  stratamq message send orders '{\"id\":17}' --key 17 --property by=shop
   stratamq message send hello - < file")]
     Send(Send),
     /// Receive messages of a topic and acknowledge them
@@ -49,12 +49,6 @@ pub(crate) struct Send {
     /// Property; may be repeated
     #[arg(long = "property", value_parser = key_value, value_name = "NAME=VALUE")]
     properties: Vec<(String, String)>,
-    /// Message group of a FIFO message: those of one group stay in order
-    #[arg(long, value_name = "NAME")]
-    message_group: Option<String>,
-    /// Deliver after this time, for a topic of kind delay
-    #[arg(long, value_parser = duration, value_name = "TIME")]
-    delay: Option<Duration>,
     #[command(flatten)]
     address: ClientAddress,
 }
@@ -164,13 +158,7 @@ impl Send {
         if let Some(tag) = &self.tag {
             message = message.tag(tag);
         }
-        if let Some(group) = &self.message_group {
-            message = message.group(group);
-        }
-        match self.delay {
-            Some(delay) => message.deliver_in(delay),
-            None => message,
-        }
+        message
     }
 }
 

@@ -33,7 +33,7 @@ fn what_the_hints_say_can_be_typed() {
         "group describe readers",
         "group delete readers --yes",
         "message send hello first --endpoint 127.0.0.1:9001",
-        "message send hello - --tag t --key a --key b --property n=v --message-group g",
+        "message send hello - --tag t --key a --key b --property n=v",
         "message receive hello --group readers",
         "message receive hello --max 1000 --no-ack --wait 5s --invisible 1m --tls --json",
     ] {

@@ -13,8 +13,8 @@ pub(crate) enum TopicCommand {
     /// Make a topic
     #[command(after_help = "Examples:
   stratamq topic create hello
-  stratamq topic create orders --kind fifo --queues 16
-  stratamq topic create audit --durability local --attribute retention=forever")]
+  stratamq topic create orders --queues 16
+  stratamq topic create clicks --durability async")]
     Create(Create),
     /// List topics
     List(List),
@@ -28,14 +28,14 @@ pub(crate) enum TopicCommand {
 pub(crate) struct Create {
     /// Letters, digits, - and _, at most 127
     name: String,
-    /// Message queues in all: how many consumers can work side by side [default: 8]
+    /// Message queues in all [default: 8]
     #[arg(long)]
     queues: Option<u32>,
-    /// What messages it takes: normal, fifo, delay, transaction, lite, priority or mixed [default:
-    /// normal]
+    /// What it takes: normal, fifo, delay, transaction, lite, priority or mixed [default: normal]
     #[arg(long)]
     kind: Option<String>,
-    /// When a send is acknowledged: async (in memory), local (on disk) [default: local]
+    /// When a send is acknowledged: local (on disk) or async (before that: survives the process, not
+    /// the machine) [default: local]
     #[arg(long)]
     durability: Option<String>,
     /// A further attribute; may be repeated
@@ -132,12 +132,13 @@ fn created(topic: &Topic, new: bool) -> String {
     let Topic { name, kind, durability, .. } = topic;
     let queues = count(topic.queues.into(), "queue");
     let done = if new { "created topic" } else { "there is topic" };
-    // How a message of this kind is sent; timers and transactions need a program.
-    let flags = if kind == "FIFO" { " --message-group GROUP" } else { "" };
-    format!(
-        "{done} {name}: {queues}, {kind} messages, durability {durability}\n\
-         send to it with: stratamq message send {name} \"first message\"{flags}\n"
-    )
+    let next = match kind.as_str() {
+        "NORMAL" | "MIXED" | "UNSPECIFIED" => {
+            format!("send to it with: stratamq message send {name} \"first message\"")
+        }
+        _ => format!("{kind} messages are not served by this version yet"),
+    };
+    format!("{done} {name}: {queues}, {kind} messages, durability {durability}\n{next}\n")
 }
 
 impl List {
@@ -243,12 +244,15 @@ mod tests {
 
     #[test]
     fn a_new_topic_comes_with_the_command_to_send_to_it() {
+        let normal = Topic { kind: "NORMAL".into(), ..topic() };
         assert_eq!(
-            created(&topic(), true),
-            "created topic orders: 2 queues, FIFO messages, durability local\n\
-             send to it with: stratamq message send orders \"first message\" --message-group \
-             GROUP\n"
+            created(&normal, true),
+            "created topic orders: 2 queues, NORMAL messages, durability local\n\
+             send to it with: stratamq message send orders \"first message\"\n"
         );
+        let text = created(&topic(), false);
+        assert!(text.starts_with("there is topic orders: 2 queues, FIFO messages"), "{text}");
+        assert!(text.ends_with("FIFO messages are not served by this version yet\n"), "{text}");
     }
 
     #[test]
