@@ -12,9 +12,15 @@ use harness::Broker;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const JOURNAL: &str = "--journal-capacity=64MiB";
@@ -55,6 +61,16 @@ impl Fixture {
     async fn consumer(&self, filter: Filter) -> SimpleConsumer {
         SimpleConsumer::start(self.config(), "g", [("t", filter)]).await.unwrap()
     }
+}
+
+/// How many clients of group `g` the broker at `http` knows.
+fn members(http: SocketAddr) -> usize {
+    let output = Command::new(env!("CARGO_BIN_EXE_stratamq"))
+        .args(["group", "describe", "g", "--json", "--admin", &http.to_string()])
+        .output()
+        .unwrap();
+    let detail: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    detail["consumers"].as_array().map_or(0, Vec::len)
 }
 
 /// Receives until `count` messages are there; the poll that waits for more gives up by itself.
@@ -229,4 +245,76 @@ async fn a_client_goes_on_when_the_broker_comes_back() {
     producer.send(Message::new("t", "after")).await.unwrap();
     let after = receive(&consumer, 1).await;
     assert!(after.iter().any(|delivery| delivery.body.as_ref() == b"after"), "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_knows_its_clients_until_they_say_goodbye_and_again_after_its_return() {
+    let fixture = Fixture::open("known");
+    let consumer = fixture.consumer(Filter::all()).await;
+    let (addresses, data) = (fixture.broker.addresses(), fixture.data.clone());
+    assert_eq!(members(addresses.http), 1, "a start returns when the broker knows the client");
+    fixture.broker.kill();
+    let _broker = Broker::start_again(&data, addresses);
+    harness::wait_for("the client to make itself known again", || {
+        (members(addresses.http) == 1).then_some(())
+    });
+    consumer.close().await;
+    assert_eq!(members(addresses.http), 0);
+}
+
+#[tokio::test]
+async fn a_send_whose_answer_is_lost_is_unknown_and_not_sent_again() {
+    let fixture = Fixture::open("unknown");
+    let line = Line::to(fixture.broker.addresses().grpc).await;
+    let endpoint = line.address.to_string().parse().unwrap();
+    let config = Config { request_timeout: Duration::from_secs(1), ..Config::new(endpoint) };
+    let producer = Producer::start(config, ["t"]).await.unwrap();
+    line.answers_lost.store(true, Ordering::SeqCst);
+    let message = Message::new("t", "x");
+    let error = producer.send(message.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut { rpc: "SendMessage", .. }), "{error:?}");
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    let consumer = fixture.consumer(Filter::all()).await;
+    let received = receive(&consumer, 1).await;
+    assert_eq!(received.len(), 1, "it was stored, and once");
+    assert_eq!(received[0].id, message.id());
+}
+
+/// A line to the broker on which answers can get lost. Routes lead back through it: they name the
+/// address that the client asked.
+struct Line {
+    address: SocketAddr,
+    answers_lost: Arc<AtomicBool>,
+    _tasks: JoinSet<()>,
+}
+
+impl Line {
+    async fn to(broker: SocketAddr) -> Line {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers_lost = Arc::new(AtomicBool::new(false));
+        let lost = Arc::clone(&answers_lost);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut ways = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let (from_client, to_client) = client.into_split();
+                let server = TcpStream::connect(broker).await.unwrap();
+                let (from_server, to_server) = server.into_split();
+                ways.spawn(carry(from_client, to_server, Arc::default()));
+                ways.spawn(carry(from_server, to_client, Arc::clone(&lost)));
+            }
+        });
+        Line { address, answers_lost, _tasks: tasks }
+    }
+}
+
+/// One direction: everything is read, and written unless it gets lost.
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lost: Arc<AtomicBool>) {
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if !lost.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
 }
