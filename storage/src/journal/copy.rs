@@ -15,7 +15,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
@@ -136,6 +136,8 @@ pub(crate) struct PgCopy {
     waiting: [Mutex<Waiters>; 2],
     /// The log of the epoch's owner, if it was asked for; of what type is the log's affair.
     pub(crate) owner: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
+    /// Some queue is shown at [`Level::Async`].
+    pub(crate) shows_async: AtomicBool,
     /// Called when a watermark moved; for the one who hands out new messages.
     pub(crate) moved: Notify,
 }
@@ -154,6 +156,7 @@ impl PgCopy {
             hold: AtomicU64::new(0),
             waiting: Default::default(),
             owner: Mutex::default(),
+            shows_async: AtomicBool::new(false),
             moved: Notify::new(),
         }
     }
@@ -182,7 +185,9 @@ impl PgCopy {
     pub(crate) fn set_appended(&self, end: Lsn, called: &mut Vec<Waker>) {
         self.appended.store(end.0, Ordering::Release);
         self.call(Level::Async, called);
-        self.moved.notify_one();
+        if self.shows_async.load(Ordering::Acquire) {
+            self.moved.notify_one();
+        }
     }
 
     /// The syncer synced up to `end`, which the owner of `epoch` appended.

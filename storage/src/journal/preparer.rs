@@ -10,6 +10,7 @@ use super::segment::Segment;
 use super::shared::Shared;
 use super::spare::Spare;
 use crate::format::ExtentHeader;
+use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +91,10 @@ impl Preparer {
     /// A file that nobody needs or holds.
     fn take_retired(&self) -> Option<String> {
         let mut retired = self.shared.retired.lock();
+        for segment in retired.iter().filter_map(|file| file.segment.as_ref()) {
+            // Unmaps it, unless somebody holds a slice: here, where nobody waits for it.
+            segment.show(Bytes::new());
+        }
         let place = retired
             .iter()
             .position(|file| !file.segment.as_ref().is_some_and(|segment| segment.is_held()))?;

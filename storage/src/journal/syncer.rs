@@ -54,7 +54,6 @@ impl Syncer {
             return;
         }
         for segment in self.taken.freed.drain(..) {
-            segment.show(bytes::Bytes::new());
             self.shared.space.freed();
             let retired = Retired { name: segment.name.clone(), segment: Some(segment) };
             self.shared.retired.lock().push(retired);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 /// Bytes that a log may be ahead of what is synced. With at least 40 bytes a record this is fewer
@@ -150,6 +151,9 @@ impl Log {
     /// before it is synced.
     pub fn open_queue(&self, queue: QueueUid, level: Level) {
         let crashes = self.crashes();
+        if level == Level::Async {
+            self.inner.copy.shows_async.store(true, Ordering::Release);
+        }
         let record = {
             let mut state = self.inner.state.lock();
             state.open_queue(queue, level, crashes);

@@ -12,6 +12,7 @@ fn begin(disk: &SimulatedDisk, segments: u64) -> (Rig, Log) {
     rig.join(Epoch(1), PG.first_lsn()).unwrap();
     let log = rig.store.log(PG, Epoch(1)).unwrap();
     log.open_queue(QUEUE, Level::Local);
+    rig.prepare();
     (rig, log)
 }
 
@@ -163,5 +164,35 @@ fn a_recycled_segment_shows_nothing_of_its_past() {
         let ids: Vec<u64> =
             entries(&log, other).iter().map(|entry| id_of(&log.read(entry.lsn).unwrap())).collect();
         assert_eq!(ids, (0..=round).step_by(5).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_segment_is_recycled_only_when_its_absence_is_durable() {
+    let (mut rig, log) = begin(&SimulatedDisk::default(), 8);
+    let kept = QueueUid(2);
+    log.open_queue(kept, Level::Local);
+    log.append(vec![draft(RecordKind::Message, kept, 1, 10)], Class::Message).unwrap();
+    fill(&mut rig, &log, Class::Message);
+    let end = log.end();
+    let before = rig.disk.done();
+    log.forget_queues(&[QUEUE]);
+    // The preparer is quick and the syncer slow.
+    for _ in 0..3 {
+        rig.write();
+        rig.prepare();
+    }
+    rig.sync();
+    rig.prepare();
+    assert!(rig.disk.given_up() > 0);
+    for done in before..=rig.disk.done() {
+        for seed in 0..8 {
+            let after = rig.disk.crashed(done, Crash::Host, &mut Dice(seed));
+            let mut next = Rig::open(&after, 8);
+            assert!(!next.store.is_damaged());
+            let log = next.take_over();
+            assert_eq!(log.end(), end);
+            assert_eq!(entries(&log, kept).len(), 1);
+        }
     }
 }
