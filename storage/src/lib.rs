@@ -2,12 +2,14 @@
 //! RocketMQ word.
 pub mod env;
 pub mod format;
+mod histogram;
 mod journal;
 mod log;
 
 pub use format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
+pub use histogram::{Distribution, Histogram};
 pub use journal::{
-    Class, Copy, Draft, Error, Fill, FillState, JoinedBy, Level, Lost, Patch, Sealed, Store,
-    StoreConfig, StoreId, StoreRefused,
+    Class, Copy, Draft, Error, Fill, FillState, JoinedBy, Level, Lost, Metrics, Patch, Sealed,
+    Store, StoreConfig, StoreId, StoreRefused,
 };
 pub use log::{Appended, Bounds, Entry, Log, Place, ReadError, RecordView, Refused};

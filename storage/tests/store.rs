@@ -327,3 +327,22 @@ async fn async_messages_are_acknowledged_at_their_level() {
     assert_eq!(bodies(&log, queue).len(), 1);
     store.close().await;
 }
+
+#[tokio::test]
+async fn each_sync_is_measured_with_what_it_made_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    let before = store.metrics();
+    let (begin, records) = (log.end(), 5);
+    for _ in 0..records {
+        send(&log, QUEUE, &[0; 100]).await;
+    }
+    let after = store.metrics();
+    let grown = after.group_records.sum - before.group_records.sum;
+    assert_eq!(grown, records);
+    assert_eq!(after.group_bytes.sum - before.group_bytes.sum, log.end().since(begin));
+    // Each was waited for, so each had a sync of its own.
+    assert_eq!(after.sync_micros.count() - before.sync_micros.count(), records);
+    assert_eq!(after.group_bytes.count(), after.sync_micros.count());
+}

@@ -19,6 +19,9 @@ pub(crate) struct Published {
     /// Copies whose log grew: the epoch and the new end, in order.
     pub(crate) grown: Vec<(Arc<PgCopy>, Epoch, Lsn)>,
     pub(crate) replies: Vec<Reply>,
+    /// Records of logs that it adds, and their bytes.
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
     /// Segments that nobody needs once this is durable.
     pub(crate) freed: Vec<Arc<Segment>>,
     /// Nothing follows.
@@ -39,6 +42,8 @@ impl Published {
         }
         self.grown.append(&mut later.grown);
         self.replies.append(&mut later.replies);
+        self.records += std::mem::take(&mut later.records);
+        self.bytes += std::mem::take(&mut later.bytes);
         self.freed.append(&mut later.freed);
         self.last |= later.last;
         later.last = false;

@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::frames::Frames;
 use super::handoff::Handoff;
 use super::inbox::Inbox;
+use super::metrics::Measured;
 use super::segment::Segment;
 use super::space::Space;
 use crate::env::Env;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) space: Space,
     pub(crate) inbox: Inbox,
     pub(crate) handoff: Handoff,
+    pub(crate) measured: Measured,
     /// Segments with frames in them, the one being written included.
     pub(crate) segments: Mutex<Vec<Arc<Segment>>>,
     /// Names of files that may be recycled, with the segment while somebody may hold a slice of it.
@@ -102,6 +104,7 @@ impl Shared {
             copies: Mutex::new(copies.collect()),
             inbox,
             handoff: Handoff::default(),
+            measured: Measured::default(),
             segments: Mutex::new(beginning.segments),
             retired: Mutex::new(retired),
             synced: AtomicU64::new(beginning.position),

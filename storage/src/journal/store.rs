@@ -4,6 +4,7 @@ use super::answer::{Copy, JoinedBy, Sealed, StoreRefused};
 use super::config::{Error, Fill, StoreConfig, StoreId};
 use super::disk::{Disk, MappedDisk};
 use super::inbox::{Control, Item, Wake};
+use super::metrics::Metrics;
 use super::preparer::{Preparer, ready};
 use super::recovery::{Recovered, recover};
 use super::shared::{Beginning, OnFailure, Shared};
@@ -77,6 +78,11 @@ impl Store {
     /// How full it is.
     pub fn fill(&self) -> Fill {
         self.shared().space.fill()
+    }
+
+    /// What was measured since it was opened, for operators. Cheap, and takes no lock.
+    pub fn metrics(&self) -> Metrics {
+        self.shared().measured.read()
     }
 
     /// S4 of design/replication.md §4: from here on the store accepts nothing of `epoch` or earlier

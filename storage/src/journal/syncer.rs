@@ -5,6 +5,7 @@ use super::shared::{Retired, Shared};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Duration;
 
 /// See the module.
 pub(crate) struct Syncer {
@@ -23,6 +24,7 @@ impl Syncer {
         if !self.shared.handoff.take(&mut self.taken) {
             return true;
         }
+        let began = self.shared.env.monotonic();
         if let Err(error) = self.taken.segments.iter().try_for_each(|segment| segment.sync()) {
             // The pages that could not be written may be marked clean by now: a second try would
             // lie.
@@ -31,6 +33,7 @@ impl Syncer {
             return false;
         }
         self.taken.segments.clear();
+        self.measure(began);
         if self.shared.is_poisoned() {
             return false;
         }
@@ -46,6 +49,16 @@ impl Syncer {
         }
         self.free();
         !std::mem::take(&mut self.taken.last)
+    }
+
+    /// Counts what was just made durable, unless it was only the journal's own.
+    fn measure(&mut self, began: Duration) {
+        let records = std::mem::take(&mut self.taken.records);
+        let bytes = std::mem::take(&mut self.taken.bytes);
+        if records > 0 {
+            let took = self.shared.env.monotonic().saturating_sub(began);
+            self.shared.measured.synced(records, bytes, took);
+        }
     }
 
     /// Lets the preparer have the segments that are needed no more.

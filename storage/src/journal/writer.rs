@@ -175,6 +175,8 @@ impl Writer {
             time: last.time,
         });
         self.recorded = journal_synced;
+        self.out.records += count as u64;
+        self.out.bytes += bytes;
         let frame = FrameRef { lsn: first.first, chain, at: payload_at as u32, len: bytes as u32 };
         let drafts = || groups.iter().flat_map(|group| &group.drafts);
         active.segment.settle_in(copy.pg, drafts().map(|draft| draft.queue));
