@@ -3,14 +3,16 @@
 
 use bytes::BytesMut;
 use gateway::Gateway;
+use gateway::produce::{MessageKind, Outgoing, QueueKey};
 use gateway::settings::{JournalSettings, Listen, Settings};
 use metadata::model::{Order, RetryPolicy, TopicKind};
 use protocol::remoting::body::{
     ClusterInfo, GroupList, KvTable, TopicConfig, TopicList, TopicRouteData, TopicStatsTable,
 };
 use protocol::remoting::{self, Encoding, ExtFields, Frame, RequestCode, ResponseCode};
+use protocol::stored::{Properties, StoredMessage, SysFlag};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use storage::env::Env;
@@ -128,6 +130,16 @@ impl Client {
 
     async fn route(&mut self, topic: &str) -> Frame {
         self.ask(RequestCode::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)], "").await
+    }
+
+    async fn stats(&mut self, topic: &str) -> TopicStatsTable {
+        let reply = self.ask(RequestCode::GET_TOPIC_STATS_INFO, &[("topic", topic)], "").await;
+        TopicStatsTable::decode(&reply.expect_success().body).unwrap()
+    }
+
+    async fn runtime(&mut self) -> BTreeMap<String, String> {
+        let reply = self.ask(RequestCode::GET_BROKER_RUNTIME_INFO, &[], "").await;
+        reply.body_as::<KvTable>().table
     }
 
     async fn of_topic<T: DeserializeOwned>(&mut self, code: i32, topic: &str) -> T {
@@ -307,9 +319,15 @@ async fn the_topic_list_has_created_implied_and_system_topics() {
     {
         assert!(list.contains(topic), "{topic}");
     }
-    // Whatever is listed has a route.
+    // Whatever is listed has a route, a configuration and stats.
+    let mut broker = world.broker().await;
     for topic in list {
-        client.route(&topic).await.expect_success();
+        let route: TopicRouteData = client.route(&topic).await.body_as();
+        let config: TopicConfig = broker.of_topic(RequestCode::GET_TOPIC_CONFIG, &topic).await;
+        let queues: u32 = route.queue_datas.iter().map(|queues| queues.read_queue_nums).sum();
+        assert_eq!(config.read_queue_nums, queues, "{topic}");
+        let table = broker.stats(&topic).await;
+        assert_eq!(table.offset_table.len(), queues as usize, "{topic}");
     }
     world.stop().await;
 }
@@ -321,8 +339,7 @@ async fn stats_have_one_row_for_each_queue_whichever_broker_is_meant() {
     let mut client = world.broker().await;
     let mut merged = BTreeSet::new();
     for _ in brokers() {
-        let reply = client.ask(RequestCode::GET_TOPIC_STATS_INFO, &[("topic", "Orders")], "").await;
-        let table = TopicStatsTable::decode(&reply.expect_success().body).unwrap();
+        let table = client.stats("Orders").await;
         assert_eq!(table.offset_table.len(), 6);
         for (queue, offset) in table.offset_table {
             assert_eq!((offset.min_offset, offset.max_offset), (0, 0));
@@ -338,14 +355,78 @@ async fn stats_have_one_row_for_each_queue_whichever_broker_is_meant() {
     world.stop().await;
 }
 
+/// Sends through the gateway's own door for features.
+async fn send(world: &World, topic: &str, messages: usize) {
+    let broker = world.gateway.broker();
+    let topic = broker.catalog.topic(topic).unwrap();
+    for _ in 0..messages {
+        let message = StoredMessage {
+            queue_id: 0,
+            flag: 0,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: SysFlag::default(),
+            born_at: 1,
+            born_host: "127.0.0.1:1".parse().unwrap(),
+            stored_at: 0,
+            store_host: "127.0.0.1:1".parse().unwrap(),
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: "12345".into(),
+            topic: topic.name.as_str().to_owned(),
+            properties: Properties::default(),
+        };
+        let message = Outgoing {
+            message,
+            kind: MessageKind::Normal,
+            filter: 0,
+            durability: None,
+            queue_key: QueueKey::RoundRobin,
+        };
+        broker.produce.send(&topic, vec![message]).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_come_once_for_each_broker() {
+    let world = World::start().await;
+    world.topic("Orders", 8).await;
+    send(&world, "Orders", 13).await;
+    let mut client = world.broker().await;
+    let table = client.stats("Orders").await;
+    let offsets = table.offset_table.iter();
+    assert_eq!(offsets.map(|(_, offset)| offset.max_offset).sum::<i64>(), 13);
+    for (queue, offset) in &table.offset_table {
+        assert_eq!(offset.last_update_timestamp > 0, offset.max_offset > 0, "{queue:?}");
+    }
+    assert!(table.topic_put_tps > 0.0);
+
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    let mut sum = 0;
+    for _ in brokers() {
+        let info = client.runtime().await;
+        let own = number(&info["msgPutTotalTodayNow"]);
+        let of_queues = table
+            .offset_table
+            .iter()
+            .filter(|(queue, _)| queue.broker_name == info["brokerName"])
+            .map(|(_, offset)| offset.max_offset as u64);
+        assert_eq!(own, of_queues.sum::<u64>(), "{}", info["brokerName"]);
+        assert_eq!(number(&info["putMessageSizeTotal"]), own * 5);
+        assert_eq!(number(&info["addressMsgPutTotalTodayNow"]), 13);
+        sum += own;
+    }
+    assert_eq!(sum, 13);
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn runtime_info_takes_turns_among_the_brokers() {
     let world = World::start().await;
     let mut client = world.broker().await;
     let mut names = Vec::new();
     for _ in brokers() {
-        let info: KvTable =
-            client.ask(RequestCode::GET_BROKER_RUNTIME_INFO, &[], "").await.body_as();
+        let info = client.runtime().await;
         for (key, like) in [
             ("brokerActive", "true"),
             ("brokerVersionDesc", "V5_5_0"),
@@ -354,7 +435,7 @@ async fn runtime_info_takes_turns_among_the_brokers() {
             ("addressBrokers", "4"),
             ("sendThreadPoolQueueSize", "0"),
         ] {
-            assert_eq!(info.table.get(key).map(String::as_str), Some(like), "{key}");
+            assert_eq!(info.get(key).map(String::as_str), Some(like), "{key}");
         }
         for (key, numbers) in [
             ("putTps", 3),
@@ -362,11 +443,11 @@ async fn runtime_info_takes_turns_among_the_brokers() {
             ("commitLogDiskRatio", 1),
             ("earliestMessageTimeStamp", 1),
         ] {
-            let text = &info.table[key];
+            let text = &info[key];
             let parsed: Result<Vec<f64>, _> = text.split(' ').map(str::parse).collect();
             assert_eq!(parsed.map(|all| all.len()), Ok(numbers), "{key}: {text}");
         }
-        names.push(info.table["brokerName"].clone());
+        names.push(info["brokerName"].clone());
     }
     assert_eq!(names, brokers());
     world.stop().await;

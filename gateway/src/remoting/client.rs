@@ -35,9 +35,6 @@ pub(super) async fn heartbeat(session: &mut Session<'_>, request: &Frame) -> Ans
             "a connection carries at most {CLIENTS_PER_CONNECTION_MAX} clients"
         )));
     }
-    if data.is_without_sub && session.broker.clients.heartbeat(&id) {
-        return Ok(Reply::done());
-    }
     let registration = Registration {
         front: Front::Remoting,
         kind: kind(&data),
@@ -58,7 +55,11 @@ pub(super) async fn heartbeat(session: &mut Session<'_>, request: &Frame) -> Ans
 pub(super) fn unregister(session: &mut Session<'_>, header: Header<'_>) -> Answer {
     let id = client_id(header.text("clientID")?)?;
     let leaves = [header.optional("producerGroup"), header.optional("consumerGroup")];
-    let Some(current) = session.broker.clients.get(&id) else { return Ok(Reply::done()) };
+    let known = session.broker.clients.get(&id);
+    // A gRPC client leaves through its own door.
+    let Some(current) = known.filter(|client| client.front == Front::Remoting) else {
+        return Ok(Reply::done());
+    };
     let mut registration = (*current).clone();
     registration.roles.retain(|role| match role {
         Role::Producer { group, .. } => group.as_ref().map(GroupName::as_str) != leaves[0],

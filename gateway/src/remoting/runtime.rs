@@ -23,9 +23,10 @@ use std::time::Duration;
 use storage::env::Timestamp;
 use storage::{Fill, Level};
 
-/// How long after a request the next one on its connection begins anew. Longer than a round trip
-/// over a bad link, shorter than the least interval of `clusterList -i` (1 s).
-pub(super) const TURN_PAUSE: Duration = Duration::from_millis(800);
+/// How long after a request the next one on its connection begins anew, in the middle of a round;
+/// whole rounds follow each other at any pace. Longer than tools wait for one answer (5 s) before
+/// they go on to the next broker.
+pub(super) const TURN_PAUSE: Duration = Duration::from_secs(6);
 
 /// What tools gate features by (`MQVersion`).
 const VERSION: &str = "V5_5_0";
@@ -208,7 +209,8 @@ mod tests {
     fn each_broker_has_its_turn_and_then_the_first_again() {
         let mut turn = Turn::default();
         let at = |ms| Duration::from_millis(ms);
-        let turns: Vec<usize> = [0, 5, 10, 300, 310, 400].map(|ms| turn.take(at(ms), 4)).into();
+        let turns: Vec<usize> =
+            [0, 5, 10, 5_000, 5_010, 5_400].map(|ms| turn.take(at(ms), 4)).into();
         assert_eq!(turns, [0, 1, 2, 3, 0, 1]);
     }
 
