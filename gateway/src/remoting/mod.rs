@@ -30,7 +30,7 @@
 //!   of the topic.
 //! - 28 (`clusterList`) comes once per broker, by name, one after another on one connection, and
 //!   people and exporters add the rows up: each answer has the next broker's own numbers, see
-//!   [`runtime`].
+//!   `runtime`.
 mod client;
 mod connection;
 mod group;
