@@ -24,6 +24,12 @@ pub(super) enum Refused {
     /// Settings that neither publish nor subscribe.
     #[error("there is no publishing or subscription data in settings")]
     NothingInSettings,
+    /// More, longer or otherwise named client properties than the API allows.
+    #[error(
+        "client properties: at most 32, names of 1 to 64 letters, digits, '_', '.' and '-' \
+         beginning with a letter, values of at most 256 bytes, 4 KiB together"
+    )]
+    ClientProperties,
     /// A name.
     #[error(transparent)]
     Name(#[from] NameRefused),
@@ -60,7 +66,10 @@ pub(super) enum Refused {
     #[error(transparent)]
     Send(#[from] SendRefused),
     /// The time left is too short for a poll. `old_client` chooses the code.
-    #[error("the deadline is too near for a poll, it must be at least {} s ahead", .least.as_secs())]
+    #[error(
+        "the deadline is too near for a poll, it must be at least {} s ahead",
+        .least.as_secs()
+    )]
     PollingTime {
         /// The shortest poll.
         least: Duration,
@@ -68,7 +77,12 @@ pub(super) enum Refused {
         old_client: bool,
     },
     /// An invisible duration outside its limits.
-    #[error("the invisible time must be {} s to {} s, it is {} s", .least.as_secs(), .most.as_secs(), .asked.as_secs_f64())]
+    #[error(
+        "the invisible time must be {} s to {} s, it is {} s",
+        .least.as_secs(),
+        .most.as_secs(),
+        .asked.as_secs_f64()
+    )]
     InvisibleTime {
         /// The shortest allowed.
         least: Duration,
@@ -117,13 +131,15 @@ pub(super) fn ok() -> v2::Status {
     status(Code::Ok, "OK")
 }
 
-/// The code of each refusal. Sources: spec B.5 (names), B.4 (client types), B.3 (settings), B.6 and B.7 (routes), B.8
-/// (sending), B.9 (receiving), B.11 to B.13 (receipts), B.23 (where ours differs).
+/// The code of each refusal. Sources: spec B.5 (names), B.4 (client types), B.3 (settings), B.6 and
+/// B.7 (routes), B.8 (sending), B.9 (receiving), B.11 to B.13 (receipts), B.23 (where ours
+/// differs).
 pub(super) fn code(refused: &Refused) -> Code {
     match refused {
         Refused::ClientIdRequired => Code::ClientIdRequired,
         Refused::UnknownClient | Refused::ClientType(_) => Code::UnrecognizedClientType,
         Refused::NothingInSettings | Refused::NoEntries => Code::BadRequest,
+        Refused::ClientProperties => Code::InvalidClientProperties,
         Refused::Name(name) => name_code(name),
         Refused::TopicNotFound(_) => Code::TopicNotFound,
         Refused::GroupNotFound(_) => Code::ConsumerGroupNotFound,
@@ -205,8 +221,9 @@ fn receive_code(refused: &ReceiveRefused) -> Code {
     }
 }
 
-/// A handle that decides nothing any more is INVALID_RECEIPT_HANDLE, whatever the reason: it is the one code on which
-/// push consumers give up, where they would retry any other for ever (spec B.10, B.11, B.23).
+/// A handle that decides nothing any more is INVALID_RECEIPT_HANDLE, whatever the reason: it is the
+/// one code on which push consumers give up, where they would retry any other for ever (spec B.10,
+/// B.11, B.23).
 fn ack_code(refused: &AckRefused) -> Code {
     match refused {
         AckRefused::Handle(_) | AckRefused::Claim(_) => Code::InvalidReceiptHandle,

@@ -27,6 +27,12 @@ const LITE_TOPIC_BYTES_MAX: i32 = 64;
 const PRODUCER_ATTEMPTS: i32 = 3;
 const PRODUCER_BACKOFF: (Duration, Duration, f32) =
     (Duration::from_millis(10), Duration::from_secs(1), 2.0);
+/// A client's own properties: how many, the longest name and value, and all together, in bytes
+/// (spec B.4).
+const CLIENT_PROPERTIES_MAX: usize = 32;
+const CLIENT_PROPERTY_NAME_MAX: usize = 64;
+const CLIENT_PROPERTY_BYTES_MAX: usize = 256;
+const CLIENT_PROPERTIES_BYTES_MAX: usize = 4 << 10;
 /// The group attribute that names the parent topic of a lite group (Apache's `lite.bind.topic`).
 const LITE_BIND_TOPIC: &str = "lite.bind.topic";
 
@@ -85,8 +91,8 @@ pub(super) fn expression(wire: Option<&v2::FilterExpression>) -> (FilterLanguage
     }
 }
 
-/// Whether a client of `kind` may be in `group`: lite goes with lite, on the topic that the group is bound to
-/// (spec B.3, LITE).
+/// Whether a client of `kind` may be in `group`: lite goes with lite, on the topic that the group
+/// is bound to (spec B.3, LITE).
 pub(super) fn check_lite(kind: Kind, consumer: &Consumer, group: &Group) -> Result<(), Refused> {
     let lite_client = match kind {
         Kind::LitePushConsumer | Kind::LiteSimpleConsumer => true,
@@ -108,6 +114,24 @@ pub(super) fn check_lite(kind: Kind, consumer: &Consumer, group: &Group) -> Resu
     }
 }
 
+/// Whether the client's own properties are within the API's limits (spec B.4). Nothing is done with
+/// them but to echo them.
+pub(super) fn check_properties(settings: &Settings) -> Result<(), Refused> {
+    let properties = &settings.client_properties;
+    let named = |name: &str| {
+        (1..=CLIENT_PROPERTY_NAME_MAX).contains(&name.len())
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    };
+    let bytes: usize = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let legal = properties.len() <= CLIENT_PROPERTIES_MAX
+        && bytes <= CLIENT_PROPERTIES_BYTES_MAX
+        && properties
+            .iter()
+            .all(|(name, value)| named(name) && value.len() <= CLIENT_PROPERTY_BYTES_MAX);
+    if legal { Ok(()) } else { Err(Refused::ClientProperties) }
+}
+
 /// How the settings register their client.
 pub(super) fn registration(
     settings: &Settings,
@@ -127,8 +151,8 @@ pub(super) fn registration(
     }
 }
 
-/// The client's settings with what it is told written over them. `group` is the consumer's, if it exists; defaults where
-/// it does not.
+/// The client's settings with what it is told written over them. `group` is the consumer's, if it
+/// exists; defaults where it does not.
 pub(super) fn merged(mut settings: Settings, group: Option<&Group>) -> Settings {
     match &mut settings.pub_sub {
         Some(PubSub::Publishing(publishing)) => {

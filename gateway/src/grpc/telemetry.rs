@@ -1,11 +1,12 @@
 //! Telemetry: a client's settings, and the way back to it (spec B.3).
 //!
-//! A stream is the body of its own response and needs no task: reading the client's commands, working on its settings and
-//! writing answers all happen when the connection asks for the next piece. It ends when the client half-closes, when
-//! settings are refused, or when the gateway stops. Its end does not unregister the client.
+//! A stream is the body of its own response and needs no task: reading the client's commands,
+//! working on its settings and writing answers all happen when the connection asks for the next
+//! piece. It ends when the client half-closes, when settings are refused, or when the gateway
+//! stops. Its end does not unregister the client.
 
 use super::refused::{Refused, code, ok};
-use super::settings::{check_lite, group_of, merged, registration, role};
+use super::settings::{check_lite, check_properties, group_of, merged, registration, role};
 use crate::broker::Broker;
 use crate::group::{CLIENT_OUTBOX_COMMANDS_MAX, ClientId, Kind, Role};
 use metadata::model::Group;
@@ -64,7 +65,8 @@ impl TelemetryStream {
         TelemetryStream { session: Some(session), farewell: None }
     }
 
-    /// The stream of a client that may not speak: one command with only a status, then the end (spec B.2).
+    /// The stream of a client that may not speak: one command with only a status, then the end
+    /// (spec B.2).
     pub(super) fn refused(refused: &Refused) -> TelemetryStream {
         let command = TelemetryCommand { status: Some(refused.status()), command: None };
         TelemetryStream { session: None, farewell: Some(Ok(command)) }
@@ -86,8 +88,8 @@ impl Stream for TelemetryStream {
     }
 }
 
-/// What a look at the session shows: something to say, the end (with a status when it is not the client's wish), or nothing
-/// yet.
+/// What a look at the session shows: something to say, the end (with a status when it is not the
+/// client's wish), or nothing yet.
 type Seen = Poll<Option<Result<TelemetryCommand, Status>>>;
 
 impl Session {
@@ -168,6 +170,7 @@ async fn negotiate(
     settings: Settings,
 ) -> Result<Settings, Refused> {
     let role = role(&settings, &broker.settings.cluster)?;
+    check_properties(&settings)?;
     let kind = super::settings::kind(settings.client_type);
     let group = consumer_group(broker, kind, &role).await?;
     let said = (speaker.language.clone(), speaker.version.clone());
@@ -196,7 +199,8 @@ async fn consumer_group(
     Ok(Some(group))
 }
 
-/// The gRPC status that ends a stream whose settings were refused: the client's fault, or ours (spec B.3).
+/// The gRPC status that ends a stream whose settings were refused: the client's fault, or ours
+/// (spec B.3).
 fn ending(refused: &Refused) -> Status {
     if matches!(refused, Refused::NothingInSettings) {
         return Status::invalid_argument(refused.to_string());

@@ -114,6 +114,7 @@ fn requests_are_refused_in_the_codes_of_the_spec() {
         (Refused::UnknownClient, Code::UnrecognizedClientType),
         (Refused::ClientType("X".into()), Code::UnrecognizedClientType),
         (Refused::NothingInSettings, Code::BadRequest),
+        (Refused::ClientProperties, Code::InvalidClientProperties),
         (Refused::TopicNotFound(topic()), Code::TopicNotFound),
         (Refused::GroupNotFound(group()), Code::ConsumerGroupNotFound),
         (Refused::GroupUnknownInSettings(group()), Code::IllegalConsumerGroup),

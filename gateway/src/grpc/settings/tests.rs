@@ -190,3 +190,25 @@ fn a_registration_keeps_the_request_timeout_or_the_clients_default() {
     assert_eq!(timeout(&publishing(&["t"])), Duration::from_secs(7));
     assert_eq!(timeout(&subscribing("g", &[])), Duration::from_secs(3));
 }
+
+#[test]
+fn client_properties_are_few_and_short_and_named_like_words() {
+    let check = |pairs: Vec<(String, String)>| {
+        let settings =
+            Settings { client_properties: pairs.into_iter().collect(), ..Settings::default() };
+        check_properties(&settings).is_ok()
+    };
+    let one = |name: &str, value: &str| check(vec![(name.into(), value.into())]);
+    assert!(check(vec![]));
+    assert!(one("a", "") && one("team.name_x-1", &"v".repeat(256)) && one(&"n".repeat(64), ""));
+    for name in ["", "1a", "_a", "a b", "é", &"n".repeat(65)] {
+        assert!(!one(name, ""), "{name:?}");
+    }
+    assert!(!one("a", &"v".repeat(257)));
+    let many = |count: usize, bytes: usize| {
+        check((0..count).map(|n| (format!("k{n:02}"), "v".repeat(bytes - 3))).collect())
+    };
+    assert!(many(32, 128));
+    assert!(!many(33, 8));
+    assert!(!many(32, 129), "4 KiB together");
+}
