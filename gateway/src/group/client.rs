@@ -36,7 +36,8 @@ pub enum Kind {
 /// One thing that a client does. A gRPC client does one, a Remoting client any number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It may send to `topics` (none when it has not said which). `group` is Remoting's producer group.
+    /// It may send to `topics` (none when it has not said which). `group` is Remoting's producer
+    /// group.
     Producer {
         /// The producer group, which only Remoting has.
         group: Option<GroupName>,
@@ -52,7 +53,8 @@ pub enum Role {
 pub struct Consumer {
     /// The group.
     pub group: GroupName,
-    /// What it asked for, in the client's order; may be empty (a consumer that names its topic with each receive).
+    /// What it asked for, in the client's order; may be empty (a consumer that names its topic with
+    /// each receive).
     pub subscriptions: Vec<Subscription>,
 }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A client's name for itself: gRPC metadata `x-mq-client-id`, Remoting's `clientID`. Unique to a client process by
-/// the clients' own convention (`host@pid@index@random`); opaque here. Cheap to clone.
+/// A client's name for itself: gRPC metadata `x-mq-client-id`, Remoting's `clientID`. Unique to a
+/// client process by the clients' own convention (`host@pid@index@random`); opaque here. Cheap to
+/// clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(Arc<str>);
 

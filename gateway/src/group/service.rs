@@ -42,7 +42,8 @@ impl Clients {
         Clients { inner: Arc::new(Inner { env, registry }) }
     }
 
-    /// Takes in what a client says about itself, in place of what it said before. A stream that was attached stays.
+    /// Takes in what a client says about itself, in place of what it said before. A stream that was
+    /// attached stays.
     ///
     /// # Errors
     /// See [`RegisterRefused`].
@@ -60,8 +61,8 @@ impl Clients {
         self.inner.registry.lock().heard(self.inner.env.monotonic(), id)
     }
 
-    /// The client says goodbye: forgets it and ends its stream. What it said, if it was known. The caller tells
-    /// `consume` that the client is gone.
+    /// The client says goodbye: forgets it and ends its stream. What it said, if it was known. The
+    /// caller tells `consume` that the client is gone.
     pub fn terminate(&self, id: &ClientId) -> Option<Arc<Registration>> {
         self.inner.registry.lock().remove(id).map(|client| client.registration)
     }
@@ -97,7 +98,8 @@ impl Clients {
         registry.groups_of_topic(self.inner.env.monotonic(), topic).into_iter().collect()
     }
 
-    /// Makes `outbox` the way to a registered client; an earlier stream of it ends. False when it is not registered.
+    /// Makes `outbox` the way to a registered client; an earlier stream of it ends. False when it
+    /// is not registered.
     pub fn attach(&self, id: &ClientId, outbox: mpsc::Sender<TelemetryCommand>) -> bool {
         let mut registry = self.inner.registry.lock();
         match registry.extra(self.inner.env.monotonic(), id) {

@@ -1,6 +1,8 @@
-//! The registry of clients as a pure state: who is registered, when each was last heard of, who is in which group.
+//! The registry of clients as a pure state: who is registered, when each was last heard of, who is
+//! in which group.
 //!
-//! INV-CLIENT-1: the indexes by group and by topic hold exactly the roles of the registered clients.
+//! INV-CLIENT-1: the indexes by group and by topic hold exactly the roles of the registered
+//! clients.
 
 use super::client::Registration;
 use super::client_id::ClientId;
@@ -8,9 +10,11 @@ use protocol::names::{GroupName, TopicName};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-/// How long after its last sign of life a client counts as alive (Apache's channel expiry, spec B.3).
+/// How long after its last sign of life a client counts as alive (Apache's channel expiry, spec
+/// B.3).
 pub const LIVENESS: Duration = Duration::from_secs(120);
-/// Clients that one gateway keeps. Ten times the ten thousand parked consumers that it is built for.
+/// Clients that one gateway keeps. Ten times the ten thousand parked consumers that it is built
+/// for.
 pub const CLIENTS_MAX: usize = 100_000;
 /// Topics that one client may name, published and subscribed together.
 pub const SUBSCRIPTIONS_MAX: usize = 4_096;
@@ -163,7 +167,8 @@ impl<X: Default> Registry<X> {
         ids.into_iter().flatten().filter_map(move |id| Some((id, self.get(now, id)?)))
     }
 
-    /// Forgets the dead, at most once per [`SWEEP_PERIOD`]: on the way of a request, so that no task is needed.
+    /// Forgets the dead, at most once per [`SWEEP_PERIOD`]: on the way of a request, so that no
+    /// task is needed.
     fn sweep(&mut self, now: Duration) {
         if now < self.swept + SWEEP_PERIOD {
             return;

@@ -1,5 +1,5 @@
-//! QueryAssignment: what a push consumer polls (spec B.7). Every client of a group gets the same list; taking turns is the
-//! broker's business.
+//! QueryAssignment: what a push consumer polls (spec B.7). Every client of a group gets the same
+//! list; taking turns is the broker's business.
 
 use super::refused::Refused;
 use super::route::{broker, permission};
@@ -9,8 +9,9 @@ use protocol::grpc::v2::{Assignment, Endpoints, MessageQueue, Resource};
 /// "The whole broker": the id of a queue that stands for all of a placement group's.
 const WHOLE_BROKER: i32 = -1;
 
-/// One assignment for each placement group; for each queue where the group is ordered. `asked` is the topic in the
-/// client's words. An unknown group is taken for a concurrent one, as which it would be made.
+/// One assignment for each placement group; for each queue where the group is ordered. `asked` is
+/// the topic in the client's words. An unknown group is taken for a concurrent one, as which it
+/// would be made.
 ///
 /// # Errors
 /// When the topic may not be read.

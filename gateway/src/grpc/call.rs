@@ -1,4 +1,5 @@
-//! Who calls, from where, and for how long they wait: what a request says beside its message (spec B.1).
+//! Who calls, from where, and for how long they wait: what a request says beside its message (spec
+//! B.1).
 
 use super::refused::Refused;
 use crate::group::ClientId;
@@ -14,7 +15,8 @@ const VERSION: &str = "x-mq-client-version";
 /// The deadline as gRPC sends it: at most eight digits and a unit.
 const TIMEOUT: &str = "grpc-timeout";
 
-/// The version from which clients know ILLEGAL_POLLING_TIME, compared as text as Apache does (spec B.1).
+/// The version from which clients know ILLEGAL_POLLING_TIME, compared as text as Apache does (spec
+/// B.1).
 const KNOWS_POLLING_TIME: &str = "5.0.3";
 
 /// The client's name for itself: the first check of every RPC (spec B.0).

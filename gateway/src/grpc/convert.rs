@@ -7,7 +7,8 @@ use protocol::names::{GroupName, TopicName};
 use std::time::Duration;
 use storage::env::Timestamp;
 
-/// The topic that a resource names, if clients may use it (spec B.5, in its order). Namespaces are not part of a name.
+/// The topic that a resource names, if clients may use it (spec B.5, in its order). Namespaces are
+/// not part of a name.
 pub(super) fn topic(resource: Option<&Resource>, cluster: &str) -> Result<TopicName, Refused> {
     let name = TopicName::parse(resource.map_or("", |resource| resource.name.as_str()))?;
     name.refuse_system(cluster)?;

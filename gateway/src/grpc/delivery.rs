@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// A body of which MD5 takes about half a millisecond; it holds up no other task on its thread for longer.
+/// A body of which MD5 takes about half a millisecond; it holds up no other task on its thread for
+/// longer.
 const INLINE_DIGEST_BYTES_MAX: usize = 256 << 10;
 
 /// What the delivery itself adds to the message.
@@ -109,7 +110,8 @@ fn may_block() -> bool {
         .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
-/// GZIP stands for compressed in whatever way; clients look at the body's first bytes (spec B.9, "GZIP trap").
+/// GZIP stands for compressed in whatever way; clients look at the body's first bytes (spec B.9,
+/// "GZIP trap").
 fn encoding(flag: SysFlag) -> Encoding {
     if flag.contains(SysFlag::COMPRESSED) { Encoding::Gzip } else { Encoding::Identity }
 }

@@ -119,7 +119,8 @@ impl Front {
         let (receive, namespace) = self.receive_request(request, client).await?;
         let consume = &self.broker.consume;
         let deliveries: Vec<Delivery> = tokio::select! {
-            // A stopping gateway sends its parked polls home empty; dropping the future loses nothing.
+            // A stopping gateway sends its parked polls home empty; dropping the future loses
+            // nothing.
             biased;
             found = consume.receive(&receive) => found?,
             () = self.broker.stop.cancelled() => Vec::new(),
@@ -232,8 +233,9 @@ impl Front {
     }
 }
 
-/// The broker port's address, as far as it can be told: stored messages carry it, and clients make message ids of it. A name
-/// has no place in those, so an advertised name gives way to the address that is listened on.
+/// The broker port's address, as far as it can be told: stored messages carry it, and clients make
+/// message ids of it. A name has no place in those, so an advertised name gives way to the address
+/// that is listened on.
 fn store_host(advertised: Option<&HostPort>, listening: SocketAddr) -> SocketAddr {
     let ip = advertised.and_then(|named| named.host.parse().ok()).unwrap_or(listening.ip());
     let port = advertised.and_then(|named| named.port).unwrap_or(listening.port());

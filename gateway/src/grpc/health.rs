@@ -1,4 +1,5 @@
-//! gRPC health (`grpc.health.v1`): whether this gateway serves clients. Load balancers and orchestrators ask it.
+//! gRPC health (`grpc.health.v1`): whether this gateway serves clients. Load balancers and
+//! orchestrators ask it.
 
 use crate::broker::Broker;
 use std::future::Future;

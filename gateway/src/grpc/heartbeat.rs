@@ -5,8 +5,8 @@ use super::refused::Refused;
 use crate::group::{ClientId, Clients, Kind};
 use protocol::grpc::v2::Resource;
 
-/// What both RPCs check: the client is known, its kind is, and a consumer names its group. The kind is the one of its
-/// settings, whatever the request says.
+/// What both RPCs check: the client is known, its kind is, and a consumer names its group. The kind
+/// is the one of its settings, whatever the request says.
 fn check(clients: &Clients, client: &ClientId, group: Option<&Resource>) -> Result<(), Refused> {
     let known = clients.get(client).ok_or(Refused::UnknownClient)?;
     match known.kind {

@@ -17,8 +17,8 @@ pub(super) const INVISIBLE_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// The answer leaves this long before the deadline, so that the client sees it.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 
-/// How long to wait for messages: what the client asks for, or what its deadline leaves, in [`POLL_MIN`] to [`POLL_MAX`];
-/// what its deadline leaves where that is less.
+/// How long to wait for messages: what the client asks for, or what its deadline leaves, in
+/// [`POLL_MIN`] to [`POLL_MAX`]; what its deadline leaves where that is less.
 ///
 /// # Errors
 /// When the deadline leaves less than [`POLL_MIN`].

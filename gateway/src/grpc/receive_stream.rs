@@ -1,7 +1,8 @@
-//! The answer to a receive, in the one shape that clients know (spec B.9): a status, then the messages, then the time of
-//! delivery. Errors have the same shape without messages.
+//! The answer to a receive, in the one shape that clients know (spec B.9): a status, then the
+//! messages, then the time of delivery. Errors have the same shape without messages.
 //!
-//! INV-RECEIVE-1: a message that was popped for this answer is either handed to the connection or made visible again.
+//! INV-RECEIVE-1: a message that was popped for this answer is either handed to the connection or
+//! made visible again.
 
 use super::convert::wire_timestamp;
 use super::delivery::{Receipt, message};

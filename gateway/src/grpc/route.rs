@@ -9,8 +9,9 @@ use protocol::grpc::v2::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// Where clients reach the gateway: what the operator advertises; else what the client asked for, unchanged, so that NAT
-/// and port maps work; else the address that it reached, as it is our end of its connection. Never an unspecified address.
+/// Where clients reach the gateway: what the operator advertises; else what the client asked for,
+/// unchanged, so that NAT and port maps work; else the address that it reached, as it is our end of
+/// its connection. Never an unspecified address.
 pub(super) fn endpoints(
     advertise: Option<&HostPort>,
     listening: u16,
@@ -33,7 +34,8 @@ fn one(host: String, port: u16) -> Endpoints {
     Endpoints { scheme: scheme.into(), addresses: vec![Address { host, port: port.into() }] }
 }
 
-/// One entry for each queue, sorted by placement group and id. `asked` is the topic in the client's words.
+/// One entry for each queue, sorted by placement group and id. `asked` is the topic in the client's
+/// words.
 pub(super) fn queues(topic: &Topic, asked: &Resource, endpoints: &Endpoints) -> Vec<MessageQueue> {
     let types = accepted(topic.kind);
     let permission = permission(topic.permission);
@@ -64,7 +66,8 @@ pub(super) fn permission(permission: Permission) -> WirePermission {
     }
 }
 
-/// The types that a topic takes, as Apache lists them: MIXED without LITE and PRIORITY (spec B.6, trap 12).
+/// The types that a topic takes, as Apache lists them: MIXED without LITE and PRIORITY (spec B.6,
+/// trap 12).
 fn accepted(kind: TopicKind) -> &'static [MessageType] {
     match kind {
         TopicKind::Normal => &[MessageType::Normal],

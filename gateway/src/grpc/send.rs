@@ -60,8 +60,8 @@ fn incoming(message: Message) -> Incoming {
     }
 }
 
-/// The answer to a send: one entry for each message, in order. The transaction id is the message id, as Apache's broker
-/// sets it for all sends.
+/// The answer to a send: one entry for each message, in order. The transaction id is the message
+/// id, as Apache's broker sets it for all sends.
 pub(super) fn answer(ids: Vec<String>, sent: &[Sent]) -> SendMessageResponse {
     let entry = |(message_id, sent): (String, &Sent)| SendResultEntry {
         status: Some(ok()),

@@ -27,13 +27,14 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::health_server::HealthServer;
 
-/// The largest request, in bytes. One atomic group is 8 MiB at most, so no larger request can succeed; twice that, as much as
-/// a Remoting frame, lets a client that sends too much see why in the API's own codes. Apache takes 130 MiB, which would
-/// let every connection hold that much of this process's memory for nothing.
+/// The largest request, in bytes. One atomic group is 8 MiB at most, so no larger request can
+/// succeed; twice that, as much as a Remoting frame, lets a client that sends too much see why in
+/// the API's own codes. Apache takes 130 MiB, which would let every connection hold that much of
+/// this process's memory for nothing.
 pub const REQUEST_BYTES_MAX: usize = 16 << 20;
 
-/// Everything that is served on the gRPC port: messaging, health, and reflection in both its versions (Apache's proxy
-/// has v1alpha, newer tools ask for v1).
+/// Everything that is served on the gRPC port: messaging, health, and reflection in both its
+/// versions (Apache's proxy has v1alpha, newer tools ask for v1).
 pub fn service(broker: Arc<Broker>) -> Routes {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -51,7 +52,8 @@ pub fn service(broker: Arc<Broker>) -> Routes {
         .add_service(reflection().build_v1alpha().expect(why))
 }
 
-/// RPCs of later versions. Clients take UNIMPLEMENTED for "this server does not have it" (spec A.1).
+/// RPCs of later versions. Clients take UNIMPLEMENTED for "this server does not have it" (spec
+/// A.1).
 fn unimplemented<T>(rpc: &str) -> Result<T, Status> {
     Err(Status::unimplemented(format!("{rpc} is not served by this version")))
 }

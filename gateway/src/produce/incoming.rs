@@ -1,4 +1,5 @@
-//! What makes a message acceptable, in the order in which Apache's proxy looks (spec B.8), and what is stored of it.
+//! What makes a message acceptable, in the order in which Apache's proxy looks (spec B.8), and what
+//! is stored of it.
 
 use super::kind::{MessageKind, kind_of};
 use super::outgoing::Outgoing;
@@ -18,7 +19,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use storage::env::Timestamp;
 
-/// How far ahead a delivery may be asked for: ten years, where Apache's proxy stops at a day (spec B.23).
+/// How far ahead a delivery may be asked for: ten years, where Apache's proxy stops at a day (spec
+/// B.23).
 pub const DELAY_MAX: Duration = Duration::from_secs(3_653 * 24 * 3_600);
 /// The longest wait before an undecided transaction is asked about (spec B.8).
 pub const RECOVERY_MAX: Duration = Duration::from_secs(3_600);
@@ -84,10 +86,12 @@ pub enum MessageRefused {
     /// More user properties than [`USER_PROPERTIES_MAX`].
     #[error("a message may have at most {USER_PROPERTIES_MAX} properties, it has {0}")]
     TooManyProperties(usize),
-    /// A property, the tag, a key, the message group or the lite topic is not one; the noun tells which.
+    /// A property, the tag, a key, the message group or the lite topic is not one; the noun tells
+    /// which.
     #[error(transparent)]
     Name(#[from] NameRefused),
-    /// Properties, tag and keys are larger than [`PROPERTIES_BYTES_MAX`], or with the broker's own too large to store.
+    /// Properties, tag and keys are larger than [`PROPERTIES_BYTES_MAX`], or with the broker's own
+    /// too large to store.
     #[error("properties, tag and keys have {bytes} bytes, more than {limit}")]
     PropertiesTooLarge {
         /// What they have.
@@ -102,7 +106,7 @@ pub enum MessageRefused {
     #[error("the transaction's recovery duration cannot exceed {} s", RECOVERY_MAX.as_secs())]
     RecoveryTooLong,
     /// Further ahead than [`DELAY_MAX`].
-    #[error("the delivery timestamp cannot be more than {} days ahead", DELAY_MAX.as_secs() / 86_400)]
+    #[error("a delivery cannot be more than {} days ahead", DELAY_MAX.as_secs() / 86_400)]
     DeliveryTime,
     /// A negative priority.
     #[error("the priority cannot be negative, it is {0}")]
@@ -245,7 +249,8 @@ fn sys_flag(incoming: &Incoming) -> SysFlag {
     flag
 }
 
-/// The stored properties: the user's, and over them what the message's own fields say (spec B.8, "property mapping").
+/// The stored properties: the user's, and over them what the message's own fields say (spec B.8,
+/// "property mapping").
 fn properties(
     incoming: Incoming,
     origin: &Origin<'_>,
@@ -280,7 +285,8 @@ fn properties(
         }
         properties.set(property::TRACE_CONTEXT, trace);
     }
-    // A host with control characters would break the stored encoding; the peer's address is true in any case.
+    // A host with control characters would break the stored encoding; the peer's address is true in
+    // any case.
     let host = incoming.born_host;
     let usable = !host.is_empty() && !host.chars().any(is_control);
     let host = if usable { host } else { origin.peer.ip().to_canonical().to_string() };

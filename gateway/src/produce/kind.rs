@@ -37,8 +37,8 @@ impl fmt::Display for MessageKind {
 /// Why a topic does not take a message of some kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KindRefused {
-    /// The topic is for another kind. The sender chose the wrong topic, or the topic was created with the wrong
-    /// `message.type`.
+    /// The topic is for another kind. The sender chose the wrong topic, or the topic was created
+    /// with the wrong `message.type`.
     #[error(
         "TopicMessageType validate failed, the expected type is {}, but actual type is {actual}",
         .expected.as_str()
@@ -51,8 +51,9 @@ pub enum KindRefused {
     },
     /// Topic and message agree, but this version does not serve the kind.
     #[error(
-        "{0} messages are not served by this version yet: send NORMAL messages to a topic of message.type NORMAL \
-         (stratamq topic create NAME), without delivery time, message group, priority, lite topic or transaction"
+        "{0} messages are not served by this version yet: send NORMAL messages to a topic of \
+         message.type NORMAL (stratamq topic create NAME), without delivery time, message group, \
+         priority, lite topic or transaction"
     )]
     NotServed(MessageKind),
 }
@@ -83,8 +84,8 @@ pub fn kind_of(properties: &Properties) -> MessageKind {
     }
 }
 
-/// Whether a topic takes a message. `implied` is a topic that a group implies (`%RETRY%`, `%DLQ%`), whose kind is not
-/// asked.
+/// Whether a topic takes a message. `implied` is a topic that a group implies (`%RETRY%`, `%DLQ%`),
+/// whose kind is not asked.
 ///
 /// # Errors
 /// Apache's type check first, then what this version does not serve.

@@ -3,8 +3,9 @@
 use metadata::model::Durability;
 use storage::Level;
 
-/// The level at which a send is acknowledged: the topic's, or the highest that a message asks for where that is higher.
-/// `mirrored` is `local` in an epoch of one store (replication.md L5), which is all that there is without a cluster.
+/// The level at which a send is acknowledged: the topic's, or the highest that a message asks for
+/// where that is higher. `mirrored` is `local` in an epoch of one store (replication.md L5), which
+/// is all that there is without a cluster.
 ///
 /// # Errors
 /// The durability that would be needed, where it needs an object store.

@@ -10,16 +10,16 @@ use storage::format::PgId;
 pub enum QueueKey {
     /// Nothing: the next one in turn.
     RoundRobin,
-    /// This text (a message group, or a lite topic): equal texts go to one queue, as long as the topic has as many
-    /// queues.
+    /// This text (a message group, or a lite topic): equal texts go to one queue, as long as the
+    /// topic has as many queues.
     Hash(String),
 }
 
-/// The index, in route order, of the queue that takes a message, of a topic's writable queues. `turn`
-/// counts the sends to the topic. `None` when there is no queue.
+/// The index, in route order, of the queue that takes a message, of a topic's writable queues.
+/// `turn` counts the sends to the topic. `None` when there is no queue.
 ///
-/// In turn it is one that this gateway owns, while it owns one: the message then needs no hop. By hash it is the one
-/// that Java and Go clients compute (spec B.6), whoever owns it.
+/// In turn it is one that this gateway owns, while it owns one: the message then needs no hop. By
+/// hash it is the one that Java and Go clients compute (spec B.6), whoever owns it.
 pub fn choose(
     queues: &[TopicQueue],
     key: &QueueKey,

@@ -58,7 +58,8 @@ pub enum SendRefused {
     LevelNotServed(Durability),
     /// The journal is full. Retry when consumers or operators have made room.
     #[error(
-        "the journal is full ({used} of {capacity} bytes): delete topics or raise --journal-capacity"
+        "the journal is full ({used} of {capacity} bytes): delete topics or raise \
+         --journal-capacity"
     )]
     Full {
         /// Bytes taken.
@@ -86,8 +87,8 @@ pub enum SendRefused {
     /// The gateway stops, or lost the placement group. Retry, elsewhere.
     #[error("the gateway is closing or another one took over, try again")]
     Moved,
-    /// Whether the messages are stored is not known: they were appended, and the level was not reached before the log
-    /// went away.
+    /// Whether the messages are stored is not known: they were appended, and the level was not
+    /// reached before the log went away.
     #[error("the messages were written but their durability could not be confirmed")]
     OutcomeUnknown,
 }
@@ -106,8 +107,9 @@ impl Produce {
         Produce { owned, stats, turns: Arc::default() }
     }
 
-    /// Stores all messages in one queue of `topic`, or none, and waits until the topic's level holds. One [`Sent`] for
-    /// each message, in order. Dropping the future gives up the wait, not the append.
+    /// Stores all messages in one queue of `topic`, or none, and waits until the topic's level
+    /// holds. One [`Sent`] for each message, in order. Dropping the future gives up the wait, not
+    /// the append.
     ///
     /// # Errors
     /// See [`SendRefused`].

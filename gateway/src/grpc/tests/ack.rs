@@ -1,3 +1,5 @@
+//! AckMessage, ChangeInvisibleDuration, ForwardMessageToDeadLetterQueue: spec B.11 to B.13, B.23.
+
 use super::world::{World, call, message, receive, resource, seconds, world};
 use protocol::grpc::v2::{
     AckMessageEntry, AckMessageRequest, AckMessageResponse, ChangeInvisibleDurationRequest,

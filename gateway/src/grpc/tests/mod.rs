@@ -1,5 +1,5 @@
-//! Every RPC over a real gateway on a temporary folder, called as a client calls it but without a network: a row of spec B
-//! each.
+//! Every RPC over a real gateway on a temporary folder, called as a client calls it but without a
+//! network: a row of spec B each.
 mod ack;
 mod beside;
 mod receive;

@@ -1,3 +1,5 @@
+//! ReceiveMessage: spec B.9.
+
 use super::world::{World, message, receive, resource, seconds, world, world_with};
 use protocol::grpc::v2::{
     Broker, Code, Encoding, FilterExpression, FilterType, Message, MessageType,
@@ -22,7 +24,8 @@ async fn fill(world: &mut World, count: usize) {
     }
 }
 
-/// Spec B.9, in the order of its checks. Nothing is in the topic, so a request that passes polls and finds nothing.
+/// Spec B.9, in the order of its checks. Nothing is in the topic, so a request that passes polls
+/// and finds nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn receives_are_refused_in_the_code_of_what_is_wrong() {
     let mut world = world_with(|settings| settings.auto_create_groups = false).await;

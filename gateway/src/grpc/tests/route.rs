@@ -1,3 +1,5 @@
+//! QueryRoute and QueryAssignment: spec B.5 to B.7.
+
 use super::world::{call, resource, world};
 use protocol::grpc::v2::{
     Address, AddressScheme, Code, Endpoints, MessageType, Permission, QueryAssignmentRequest,

@@ -1,3 +1,5 @@
+//! SendMessage: spec B.8, and what a full journal does.
+
 use super::world::{World, message, seconds, world, world_with};
 use crate::settings::JournalSettings;
 use protocol::grpc::v2::{Code, Message, MessageType, SystemProperties};

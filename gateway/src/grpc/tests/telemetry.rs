@@ -1,3 +1,5 @@
+//! Telemetry, Heartbeat, NotifyClientTermination: spec B.0, B.3, B.4; and RPCs of later versions.
+
 use super::world::{call_as, consumer_settings, producer_settings, resource, world, world_with};
 use crate::group::NotReached;
 use protocol::grpc::v2::telemetry_command::Command;

@@ -29,7 +29,8 @@ pub(super) struct World {
     _dir: TempDir,
 }
 
-/// A gateway with the topics that the tests send to: `normal` of eight queues, and one of each other kind.
+/// A gateway with the topics that the tests send to: `normal` of eight queues, and one of each
+/// other kind.
 pub(super) async fn world() -> World {
     world_with(|_| {}).await
 }
@@ -128,7 +129,8 @@ impl World {
     }
 }
 
-/// An answer to a receive, its shape checked: status, messages, delivery time, in this order and nothing else.
+/// An answer to a receive, its shape checked: status, messages, delivery time, in this order and
+/// nothing else.
 pub(super) struct Received {
     pub(super) code: Code,
     pub(super) text: String,
