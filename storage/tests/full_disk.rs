@@ -2,7 +2,6 @@
 //!
 //! Needs the right to mount a tmpfs; says so and passes where there is none.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 use bytes::Bytes;
 use std::ops::ControlFlow;

@@ -52,6 +52,47 @@ pub enum FormatError {
     Length,
 }
 
+/// Reads `bytes` as each kind of what is persisted, and what could be read once more from how it
+/// is written: for fuzzing.
+///
+/// # Panics
+/// When a kind does not read back what it wrote.
+pub fn read_everything(bytes: &[u8]) {
+    let seal = FrameSeal { salt: 0, segno: 0 };
+    if let Ok(read) = Cookie::decode(bytes) {
+        assert_eq!(Cookie::decode(&read.encode()), Ok(read));
+    }
+    if let Ok(read) = ExtentHeader::decode(bytes) {
+        assert_eq!(ExtentHeader::decode(&read.encode()), Ok(read));
+    }
+    if let Ok(read) = FrameHeader::decode(bytes, seal) {
+        assert_eq!(FrameHeader::decode(&read.encode(seal), seal), Ok(read));
+    }
+    if let Ok(read) = JoinRecord::decode(bytes) {
+        assert_eq!(JoinRecord::decode(&read.encode()), Ok(read));
+    }
+    if let Ok(read) = SealRecord::decode(bytes) {
+        assert_eq!(SealRecord::decode(&read.encode()), Ok(read));
+    }
+    if let Ok(read) = ForgetRecord::decode(bytes) {
+        assert_eq!(ForgetRecord::decode(&read.encode()), Ok(read));
+    }
+    if let Ok(read) = RestateRecord::decode(bytes) {
+        assert_eq!(RestateRecord::decode(&read.encode()), Ok(read));
+    }
+    if let Ok(read) = QueueOpenRecord::decode(bytes) {
+        assert_eq!(QueueOpenRecord::decode(&read.encode()), Ok(read));
+    }
+    let mut rest = bytes;
+    while let Ok(read) = Envelope::decode(rest) {
+        let mut again = read.encode().to_vec();
+        again.truncate(read.head_len() as usize);
+        again.extend_from_slice(&rest[read.head_len() as usize..read.record_len() as usize]);
+        assert_eq!(Envelope::decode(&again), Ok(read));
+        rest = &rest[read.record_len() as usize..];
+    }
+}
+
 /// Every synced group of frames, and every extent, begins at a multiple of this: the largest block
 /// that a disk may write in part.
 pub(crate) const BLOCK_BYTES: u64 = 4096;

@@ -196,7 +196,7 @@ fn joined(shared: &Shared, copy: &PgCopy, epoch: Epoch) -> Copy {
     let mut called = Vec::new();
     let state = copy.state.lock();
     if state.live() == epoch && !copy.is_live(epoch) && !shared.is_poisoned() {
-        copy.restart_at(state.end);
+        copy.restart_at(epoch, state.end);
         copy.set_live(epoch, &mut called);
     }
     let answer = Copy {

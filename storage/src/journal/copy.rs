@@ -128,6 +128,8 @@ pub(crate) struct PgCopy {
     pub(crate) state: Mutex<CopyState>,
     pub(crate) frames: RwLock<Frames>,
     live: AtomicU32,
+    /// The epoch that the watermarks are of: what it reached stays reached when it is over.
+    marked: AtomicU32,
     appended: AtomicU64,
     synced: AtomicU64,
     /// While `synced` is below this, [`Level::Async`] is held back to it: a queue's new numbering
@@ -149,6 +151,7 @@ impl PgCopy {
             pg,
             lane,
             live: AtomicU32::new(state.live().0),
+            marked: AtomicU32::new(state.label.0),
             state: Mutex::new(state),
             frames: RwLock::new(frames),
             appended: AtomicU64::new(end),
@@ -215,7 +218,10 @@ impl PgCopy {
 
     /// After a join: all that the copy holds is below `end`, and will be synced before the join is
     /// answered.
-    pub(crate) fn restart_at(&self, end: Lsn) {
+    pub(crate) fn restart_at(&self, epoch: Epoch, end: Lsn) {
+        // Whoever looks at a watermark for its epoch does so under one of these locks.
+        let _waiting = (self.waiting[0].lock(), self.waiting[1].lock());
+        self.marked.store(epoch.0, Ordering::Release);
         self.appended.store(end.0, Ordering::Release);
         self.synced.store(end.0, Ordering::Release);
         self.hold.store(0, Ordering::Release);
@@ -249,10 +255,11 @@ impl Future for Reached {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let copy = Arc::clone(&self.copy);
         let mut waiting = copy.waiting[self.level as usize].lock();
-        let done = if !copy.is_live(self.epoch) {
-            Some(Err(Lost))
-        } else if copy.watermark(self.level) >= self.end {
+        let marked = copy.marked.load(Ordering::Acquire) == self.epoch.0;
+        let done = if marked && copy.watermark(self.level) >= self.end {
             Some(Ok(()))
+        } else if !copy.is_live(self.epoch) {
+            Some(Err(Lost))
         } else {
             None
         };
@@ -334,6 +341,24 @@ mod tests {
         copy.set_live(Epoch(0), &mut called);
         copy.set_synced(Epoch(1), Lsn(10), &mut called);
         assert_eq!(copy.watermark(Level::Local), Lsn(0));
+    }
+
+    #[test]
+    fn what_was_reached_stays_reached_until_another_epoch_begins() {
+        let copy = PgCopy::new(PgId::new(0).unwrap(), 0, state(1, 0, 0, 0), Frames::default());
+        let copy = Arc::new(copy);
+        let mut called = Vec::new();
+        copy.set_appended(Lsn(20), &mut called);
+        copy.set_synced(Epoch(1), Lsn(10), &mut called);
+        copy.set_live(Epoch(0), &mut called);
+        let poll = |epoch, end| {
+            let mut reached = copy.reached(Epoch(epoch), Level::Local, Lsn(end));
+            Pin::new(&mut reached).poll(&mut Context::from_waker(Waker::noop()))
+        };
+        assert_eq!(poll(1, 10), Poll::Ready(Ok(())));
+        assert_eq!(poll(1, 20), Poll::Ready(Err(Lost)));
+        copy.restart_at(Epoch(2), Lsn(20));
+        assert_eq!(poll(1, 10), Poll::Ready(Err(Lost)));
     }
 
     #[test]
