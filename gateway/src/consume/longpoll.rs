@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::format::QueueUid;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// The most polls of one group on one topic that wait at once. Apache lets 1024 wait per queue; a
 /// topic of sixteen queues has as much.
@@ -53,7 +54,7 @@ pub(super) struct Line {
     wake: Notify,
 }
 
-/// A poll that waits; leaving gives its place back.
+/// A poll that waits, counted; dropped when it does no more.
 pub(super) struct Waiting<'a> {
     lines: &'a Lines,
     line: &'a Line,
@@ -85,7 +86,7 @@ impl Lines {
         Arc::clone(line)
     }
 
-    /// Takes a place.
+    /// Counts a poll that waits.
     ///
     /// # Errors
     /// [`ReceiveRefused::PollingFull`].
@@ -147,16 +148,20 @@ impl Line {
         self.wake.notify_one();
     }
 
+    /// Whether a poll waits now, or did a moment ago.
+    pub(super) fn is_waited_in(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Resolves when this poll is woken; `enable` takes its place in the line. Cancel safe: a
+    /// wake-up not taken goes to the next.
+    pub(super) fn woken(&self) -> Notified<'_> {
+        self.wake.notified()
+    }
+
     /// Another number each time.
     pub(super) fn turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-impl Waiting<'_> {
-    /// Waits to be woken. Cancel safe: a wake-up not taken goes to the next in line.
-    pub(super) async fn woken(&self) {
-        self.line.wake.notified().await;
     }
 }
 
@@ -172,6 +177,7 @@ mod tests {
     use super::*;
     use metadata::model::{Cluster, TopicSpec};
     use protocol::names::TopicName;
+    use std::time::Duration;
     use storage::env::Timestamp;
 
     fn topic(queues: u32) -> Topic {
@@ -218,7 +224,8 @@ mod tests {
         let each = groups.map(|group| lines.line(group, &grown));
         lines.wake_queue(grown.queues()[2].uid);
         for line in &each {
-            lines.enter(line).ok().unwrap().woken().await;
+            let woken = tokio::time::timeout(Duration::from_secs(5), line.woken()).await;
+            assert!(woken.is_ok());
         }
     }
 

@@ -4,6 +4,7 @@
 //! positions at once, so the order of decisions is the order of the log, and an answer waits for
 //! the watermark afterwards, outside.
 
+use super::GroupUid;
 use super::dead_letter::{self, NotCopied};
 use super::delivery::Place;
 use super::ops::{Op, OpKind, OpMalformed, Spans, Step};
@@ -136,7 +137,6 @@ impl Pg {
             // The pop, where there is one, is the last of its queue's operations.
             found.extend(picked.picks.into_iter().map(|pick| (pop_at - 1, ask.id, pick)));
             if ask.max == 0 {
-                taken.more = true;
                 break;
             }
         }
@@ -154,6 +154,15 @@ impl Pg {
             })
             .collect();
         Ok(taken)
+    }
+
+    /// Whether a receive would look at anything in one of the queues.
+    pub(super) fn has_more(&self, now: Timestamp, group: GroupUid, queues: &[TopicQueue]) -> bool {
+        let machine = self.lock();
+        queues.iter().any(|queue| {
+            let id = CursorId { group, queue: queue.uid };
+            machine.state.has_more(now, id, &self.index(queue.uid))
+        })
     }
 
     /// Moves exhausted messages to the dead-letter queue, each in a frame of its own. What cannot

@@ -12,13 +12,13 @@ use super::service::{Consume, Inner};
 use super::state::{Ask, CursorId, RENEW_INVISIBLE, RENEW_TOTAL_MAX, Start};
 use metadata::model::{ConsumeFrom, NEVER_OPENED, TopicQueue};
 use protocol::stored::{self, StoredMessage, property};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Timestamp;
 use storage::format::QueueUid;
 
-/// A poll that may wait looks again after this long when the journal is too busy for its hand-out:
-/// some syncs later.
+/// Who may wait tries again after this long when the journal is too busy: some syncs later.
 const BUSY_REST: Duration = Duration::from_millis(20);
 
 /// A topic's queues in one placement group here.
@@ -48,7 +48,14 @@ impl Consume {
                 Err(ReceiveRefused::Write(WriteRefused::Busy)) if inner.rest(until).await => {
                     continue;
                 }
-                look => look?,
+                Err(refused) => {
+                    // It may have been woken for a message that another can still take.
+                    if refused == ReceiveRefused::Write(WriteRefused::Busy) {
+                        line.wake();
+                    }
+                    return Err(refused);
+                }
+                Ok(look) => look,
             };
             if !look.taken.is_empty() {
                 let deliveries = inner.hand_out(request, look.taken).await?;
@@ -100,7 +107,10 @@ impl Inner {
             let taken = match pg.take(now, ask, &request.group, queues) {
                 Ok(taken) => taken,
                 // What is taken already goes out; the rest is for the next look.
-                Err(_) if !look.taken.is_empty() => break,
+                Err(_) if !look.taken.is_empty() => {
+                    look.more = true;
+                    break;
+                }
                 Err(refused) => return Err(refused.into()),
             };
             look.more |= taken.more;
@@ -112,14 +122,24 @@ impl Inner {
                 break;
             }
         }
-        if look.more && !look.taken.is_empty() {
-            line.wake();
+        if left == 0 || (look.more && !look.taken.is_empty()) {
+            self.pass_on(now, request, shares, line);
         }
         Ok(look)
     }
 
-    /// Gives a busy journal a moment, if the poll has one left.
-    async fn rest(&self, until: Duration) -> bool {
+    /// Wakes the next poll in line for what was left. Where none waits the wake-up is kept, for one
+    /// that looked in vain a moment ago; where one does it is not woken in vain.
+    fn pass_on(&self, now: Timestamp, request: &Receive, shares: &[Share<'_>], line: &Line) {
+        let group = GroupUid(request.group.uid);
+        let has_more = |(pg, queues): &Share<'_>| pg.has_more(now, group, queues);
+        if !line.is_waited_in() || shares.iter().any(has_more) {
+            line.wake();
+        }
+    }
+
+    /// Gives a busy journal a moment, if there is one left.
+    pub(super) async fn rest(&self, until: Duration) -> bool {
         let left = until.saturating_sub(self.env.monotonic());
         if left > BUSY_REST {
             self.env.sleep(BUSY_REST).await;
@@ -129,10 +149,13 @@ impl Inner {
 
     /// Whether the poll was woken before its time was up.
     async fn wait(&self, line: &Line, left: Duration) -> Result<bool, ReceiveRefused> {
-        let place = self.lines.enter(line)?;
-        // Both branches are cancel safe: see `Waiting::woken`.
+        let mut woken = pin!(line.woken());
+        // Its place in the line; counted only then, so that whoever is counted can be woken.
+        woken.as_mut().enable();
+        let _counted = self.lines.enter(line)?;
+        // Both branches are cancel safe: see `Line::woken`.
         tokio::select! {
-            () = place.woken() => Ok(true),
+            () = woken => Ok(true),
             () = self.env.sleep(left) => Ok(false),
         }
     }
@@ -204,9 +227,9 @@ impl Inner {
 }
 
 /// Deliveries that have not left yet: dropped, they are taken back.
-struct Held<'a> {
-    inner: &'a Inner,
-    deliveries: Vec<Delivery>,
+pub(super) struct Held<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) deliveries: Vec<Delivery>,
 }
 
 impl Drop for Held<'_> {

@@ -14,6 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::format::{Lsn, PgId, QueueOffset, QueueUid};
 
+/// How long a consumer's answer may wait for a busy journal; clients wait three seconds for theirs
+/// (spec B.22).
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
+
 impl Consume {
     /// Acknowledges one delivery. Doing it twice is fine.
     ///
@@ -41,7 +45,8 @@ impl Consume {
         }
         let mut ends = Vec::with_capacity(by_pg.len());
         for (pg, claims) in by_pg {
-            match self.0.ack_in(pg, GroupUid(group.uid), &claims, &mut outcomes) {
+            let uid = GroupUid(group.uid);
+            match self.0.patiently(|| self.0.ack_in(pg, uid, &claims, &mut outcomes)).await {
                 Ok(Some((pg, end))) => ends.push((pg, end, claims)),
                 Ok(None) => {}
                 Err(refused) => fail(&mut outcomes, &claims, &refused),
@@ -74,11 +79,13 @@ impl Consume {
         let now = inner.env.now();
         let visible_at = now.plus(invisible);
         let mode = if suspend { ChangeMode::Suspends } else { ChangeMode::Counts };
-        let end = {
-            let mut machine = pg.lock();
-            let op = machine.state.change(now, uid, &claim, visible_at, mode)?;
-            pg.write(&mut machine, &[op])?.0
-        };
+        let end = inner
+            .patiently(|| {
+                let mut machine = pg.lock();
+                let op = machine.state.change(now, uid, &claim, visible_at, mode)?;
+                Ok(pg.write(&mut machine, &[op])?.0)
+            })
+            .await?;
         if visible_at <= now {
             // The timekeeper would notice a tick later.
             inner.lines.wake(CursorId { group: uid, queue: claim.queue });
@@ -100,21 +107,10 @@ impl Consume {
     ) -> Result<(), AckRefused> {
         let inner = &*self.0;
         let (pg, claim) = inner.claim(group, topic, handle)?;
-        let (pg, now) = (inner.served(pg)?, inner.env.now());
+        let pg = inner.served(pg)?;
         let id = CursorId { group: GroupUid(group.uid), queue: claim.queue };
-        let (end, had_no_room) = {
-            let mut machine = pg.lock();
-            match machine.state.dead_letter(now, id.group, &claim) {
-                Err(ClaimRefused::Acknowledged) => return Ok(()),
-                Err(refused) => return Err(refused.into()),
-                Ok((op, attempt)) => {
-                    let had_no_room = machine.state.is_full(id);
-                    let message = pg.index(claim.queue).find(claim.offset);
-                    let message = message.ok_or(AckRefused::Unreadable)?;
-                    (pg.dead_letter(&mut machine, group, &op, message, attempt)?, had_no_room)
-                }
-            }
-        };
+        let given_up = inner.patiently(|| inner.give_up(&pg, group, id, &claim)).await?;
+        let Some((end, had_no_room)) = given_up else { return Ok(()) };
         if had_no_room {
             inner.lines.wake(id);
         }
@@ -191,6 +187,43 @@ impl Inner {
             self.lines.wake(CursorId { group, queue });
         }
         Ok(Some((pg, end)))
+    }
+
+    /// Gives up a delivery; where to wait, and whether the group had no room. Nothing if it was
+    /// settled before.
+    fn give_up(
+        &self,
+        pg: &Pg,
+        group: &Group,
+        id: CursorId,
+        claim: &Claim,
+    ) -> Result<Option<(Lsn, bool)>, AckRefused> {
+        let mut machine = pg.lock();
+        match machine.state.dead_letter(self.env.now(), id.group, claim) {
+            Err(ClaimRefused::Acknowledged) => Ok(None),
+            Err(refused) => Err(refused.into()),
+            Ok((op, attempt)) => {
+                let had_no_room = machine.state.is_full(id);
+                let message = pg.index(id.queue).find(claim.offset);
+                let message = message.ok_or(AckRefused::Unreadable)?;
+                let end = pg.dead_letter(&mut machine, group, &op, message, attempt)?;
+                Ok(Some((end, had_no_room)))
+            }
+        }
+    }
+
+    /// Decides again while the journal is busy, within [`BUSY_WAIT_MAX`].
+    async fn patiently<T>(
+        &self,
+        mut decide: impl FnMut() -> Result<T, AckRefused>,
+    ) -> Result<T, AckRefused> {
+        let until = self.env.monotonic() + BUSY_WAIT_MAX;
+        loop {
+            match decide() {
+                Err(AckRefused::Write(WriteRefused::Busy)) if self.rest(until).await => {}
+                decided => return decided,
+            }
+        }
     }
 
     pub(super) fn take_back(&self, deliveries: &[Delivery]) {

@@ -131,6 +131,16 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether a receive would look at anything in a queue. It may say yes in vain, for messages
+    /// that a filter does not want or a lease is about to keep.
+    pub fn has_more(&self, now: Timestamp, id: CursorId, index: &dyn QueueIndex) -> bool {
+        let Some(cursor) = self.cursors.get(&id) else { return index.first() < index.end() };
+        let comes_back = cursor.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now);
+        comes_back || (cursor.next < index.end() && !self.is_full(id))
+    }
+}
+
 /// Messages in flight whose visible time passed, the longest passed first.
 fn pick_returning(
     cursor: &Cursor,

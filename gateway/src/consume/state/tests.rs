@@ -375,7 +375,11 @@ fn prolongation_ends_after_three_hours_or_with_the_client_and_the_retry_delay_fo
         let due = world.state.due(world.now, &EVERYBODY);
         world.write(due.ops);
     }
-    world.later(60_000);
+    for _ in 0..61 {
+        world.later(1000);
+        let due = world.state.due(world.now, &EVERYBODY);
+        world.write(due.ops);
+    }
     assert_eq!(seen(&world.receive(&queue, 1)), [(0, 3)]);
 }
 
@@ -402,6 +406,16 @@ fn a_change_by_the_client_ends_prolongation() {
     world.later(5_000);
     let due = world.state.due(world.now, &EVERYBODY);
     assert_eq!((due.ops.len(), due.visible), (0, vec![ID]));
+    assert_eq!(seen(&world.receive(&queue, 1)), [(0, 2)]);
+}
+
+#[test]
+fn a_lease_about_to_be_prolonged_is_not_handed_out() {
+    let (mut world, queue) = (World::default(), queue(1));
+    leased(&mut world, &queue, "c");
+    world.later(55_000);
+    assert_eq!(seen(&world.receive(&queue, 1)), []);
+    world.later(5_000);
     assert_eq!(seen(&world.receive(&queue, 1)), [(0, 2)]);
 }
 

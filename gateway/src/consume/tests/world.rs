@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use storage::env::{Env, ManualClock, Timestamp};
 use storage::format::{Epoch, PgId, QueueUid};
-use storage::{Class, Draft, JoinedBy, Level, Log, Patch, RecordKind, Sealed, Store, StoreConfig};
+use storage::{
+    Class, Draft, JoinedBy, Level, Log, Patch, RecordKind, Refused, Sealed, Store, StoreConfig,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -48,7 +50,7 @@ impl Disk {
             dir: dir.path().to_owned(),
             capacity: 64 << 20,
             segment_bytes: 4 << 20,
-            spare_segments: 1,
+            spare_segments: 2,
             gateway: "gateway".to_owned(),
         };
         let store = Store::open(config, Env::system()).unwrap();
@@ -178,8 +180,13 @@ impl World {
         for (pg, drafts) in drafts {
             for group in drafts.chunks(1000) {
                 let log = &self.disk.logs[&pg];
-                let end = log.append(group.to_vec(), Class::Message).unwrap().end;
-                log.reached(Level::Local, end).await.unwrap();
+                let appended = loop {
+                    match log.append(group.to_vec(), Class::Message) {
+                        Err(Refused::Busy) => self.env.sleep(Duration::from_millis(5)).await,
+                        appended => break appended.unwrap(),
+                    }
+                };
+                log.reached(Level::Local, appended.end).await.unwrap();
             }
         }
     }
