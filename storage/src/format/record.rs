@@ -106,6 +106,18 @@ pub(crate) enum JournalKind {
     Close = 23,
 }
 
+impl JournalKind {
+    /// Whether it is about the copy of a placement group.
+    pub(crate) const fn is_of_a_copy(self) -> bool {
+        match self {
+            JournalKind::Join | JournalKind::Seal | JournalKind::Restate | JournalKind::Forget => {
+                true
+            }
+            JournalKind::Noop | JournalKind::SegmentEnd | JournalKind::Close => false,
+        }
+    }
+}
+
 /// Either of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -5,7 +5,7 @@
 //! | off | field | |
 //! |---|---|---|
 //! | 0 | label u32, fence u32, chain u32 | chain at `end` |
-//! | 12 | lost u8, 0 u8, 0 u16 | 1: the copy cannot prove its content |
+//! | 12 | lost u8, doubt u8, 0 u16 | 1: the copy cannot prove its content; 1: nor can copies that are not there |
 //! | 16 | from u64, end u64 | |
 //! | 32 | holes u32 | |
 //! | 36 | hole: from u64, to u64, chain u32 | ascending; lsn ranges whose frames are gone; chain at `to` |
@@ -31,6 +31,8 @@ pub(crate) struct RestateRecord {
     pub(crate) fence: Epoch,
     pub(crate) chain: u32,
     pub(crate) lost: bool,
+    /// The store was damaged once: a placement group without a copy may have had one.
+    pub(crate) doubt: bool,
     pub(crate) from: Lsn,
     pub(crate) end: Lsn,
     pub(crate) holes: Vec<Hole>,
@@ -50,7 +52,7 @@ impl RestateRecord {
         out.extend_from_slice(&self.label.0.to_le_bytes());
         out.extend_from_slice(&self.fence.0.to_le_bytes());
         out.extend_from_slice(&self.chain.to_le_bytes());
-        out.extend_from_slice(&[u8::from(self.lost), 0, 0, 0]);
+        out.extend_from_slice(&[u8::from(self.lost), u8::from(self.doubt), 0, 0]);
         out.extend_from_slice(&self.from.0.to_le_bytes());
         out.extend_from_slice(&self.end.0.to_le_bytes());
         out.extend_from_slice(&(self.holes.len() as u32).to_le_bytes());
@@ -69,7 +71,8 @@ impl RestateRecord {
         let fence = Epoch(take.u32()?);
         let chain = take.u32()?;
         let lost = take.u8()? != 0;
-        take.bytes(3)?;
+        let doubt = take.u8()? != 0;
+        take.u16()?;
         let from = Lsn(take.u64()?);
         let end = Lsn(take.u64()?);
         let count = take.u32()? as usize;
@@ -82,7 +85,7 @@ impl RestateRecord {
             holes.push(Hole { from, to, chain });
         }
         let forgotten = decode_queues(&mut take)?;
-        Ok(RestateRecord { label, fence, chain, lost, from, end, holes, forgotten })
+        Ok(RestateRecord { label, fence, chain, lost, doubt, from, end, holes, forgotten })
     }
 }
 
@@ -98,6 +101,7 @@ mod tests {
             fence: Epoch(2),
             chain: 3,
             lost: true,
+            doubt: false,
             from: Lsn(4),
             end: Lsn(5),
             holes: vec![Hole { from: Lsn(6), to: Lsn(7), chain: 8 }],
@@ -115,14 +119,14 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(
-            label: u32, fence: u32, chain: u32, lost: bool, from: u64, end: u64,
+            label: u32, fence: u32, chain: u32, lost: bool, doubt: bool, from: u64, end: u64,
             holes in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u32>()), 0..5),
             forgotten in proptest::collection::vec(any::<u64>(), 0..5),
         ) {
             let holes = holes.into_iter()
                 .map(|(from, to, chain)| Hole { from: Lsn(from), to: Lsn(to), chain }).collect();
             let record = RestateRecord {
-                label: Epoch(label), fence: Epoch(fence), chain, lost, from: Lsn(from), end: Lsn(end),
+                label: Epoch(label), fence: Epoch(fence), chain, lost, doubt, from: Lsn(from), end: Lsn(end),
                 holes, forgotten: forgotten.into_iter().map(QueueUid).collect(),
             };
             prop_assert_eq!(record.encode().len(), record.encoded_len());

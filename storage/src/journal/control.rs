@@ -137,7 +137,7 @@ impl Writer {
             let mut frames = copy.frames.write();
             vacant.iter().for_each(|segment| frames.drop_segment(segment));
             drop(frames);
-            let Some(record) = restate(copy, &kept) else { continue };
+            let Some(record) = restate(copy, &kept, self.shared.doubt) else { continue };
             if !self.write_own(Some(copy), JournalKind::Restate, &record.encode()) {
                 // The segments stay until there is room to say so.
                 self.look_for_vacant = true;
@@ -160,7 +160,7 @@ impl Writer {
 }
 
 /// The copy's state as a RESTATE says it; `None` where there is nothing to say.
-fn restate(copy: &PgCopy, kept: &[Arc<Segment>]) -> Option<RestateRecord> {
+fn restate(copy: &PgCopy, kept: &[Arc<Segment>], doubt: bool) -> Option<RestateRecord> {
     let mut state = copy.state.lock();
     if state.label == Epoch(0) && state.fence == Epoch(0) && !state.lost {
         return None;
@@ -170,7 +170,7 @@ fn restate(copy: &PgCopy, kept: &[Arc<Segment>]) -> Option<RestateRecord> {
         state.forgotten.retain(|queue| ghosts.contains(queue));
     }
     let frames = copy.frames.read();
-    Some(state.restate(&frames))
+    Some(state.restate(&frames, doubt))
 }
 
 fn empty_record(epoch: Epoch, tiered: Lsn) -> JoinRecord {

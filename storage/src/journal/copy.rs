@@ -106,12 +106,13 @@ impl CopyState {
     }
 
     /// What a RESTATE record says of it.
-    pub(crate) fn restate(&self, frames: &Frames) -> RestateRecord {
+    pub(crate) fn restate(&self, frames: &Frames, doubt: bool) -> RestateRecord {
         RestateRecord {
             label: self.label,
             fence: self.fence,
             chain: self.chain,
             lost: self.lost,
+            doubt,
             from: self.from,
             end: self.end,
             holes: frames.holes(self.from, self.end, self.chain),

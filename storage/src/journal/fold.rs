@@ -21,6 +21,8 @@ use std::sync::Arc;
 pub(crate) struct Fold {
     pub(crate) state: CopyState,
     pub(crate) frames: Frames,
+    /// A RESTATE says that the store was damaged once.
+    pub(crate) doubt: bool,
     /// RESTATE records still to come.
     pub(crate) restates_ahead: u32,
     /// The journal is damaged before here, and nothing since has shown that this copy is whole.
@@ -123,6 +125,7 @@ impl Fold {
 
     pub(crate) fn restate(&mut self, record: &RestateRecord) {
         self.restates_ahead = self.restates_ahead.saturating_sub(1);
+        self.doubt |= record.doubt;
         if self.restates_ahead > 0 {
             return;
         }

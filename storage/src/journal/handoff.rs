@@ -71,6 +71,12 @@ impl Handoff {
             return;
         }
         let mut state = self.state.lock();
+        if state.stopped {
+            drop(state);
+            // Whoever waits for a reply learns that none will come.
+            *published = Published::default();
+            return;
+        }
         state.published.append(published);
         if state.syncer_waits {
             state.syncer_waits = false;

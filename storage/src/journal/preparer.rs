@@ -125,9 +125,15 @@ impl Preparer {
 
 /// Makes a segment that was not there before.
 pub(crate) fn create_segment(disk: &dyn Disk, header: ExtentHeader) -> io::Result<Spare> {
-    let free = free_name(header.segno);
-    let file = disk.create(&free, header.size)?;
-    ready(disk, file, header, Some(&free))
+    // Should the process end before it is done, nobody takes it for a file of the journal.
+    let draft = format!("{:016x}.tmp", header.segno);
+    let file = disk.create(&draft, header.size)?;
+    let spare = ready(disk, file, header, Some(&draft));
+    if spare.is_err() {
+        // Its room goes back; if that fails too, the next start removes it.
+        let _ = disk.remove(&draft);
+    }
+    spare
 }
 
 /// Gives a file its header, and its name if it has to change; both durably and in this order.

@@ -20,10 +20,10 @@ use super::segment::Segment;
 use super::shared::Life;
 use super::walk::{self, Extent, Found, extents, own_record, records};
 use crate::format::{
-    ForgetRecord, JoinRecord, JournalKind, PgId, QueueUid, RestateRecord, SealRecord,
+    ForgetRecord, FrameFlags, JoinRecord, JournalKind, PgId, QueueUid, RestateRecord, SealRecord,
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -43,6 +43,9 @@ pub(crate) struct Recovered {
     /// Something that was synced is damaged.
     pub(crate) damaged: bool,
 }
+
+/// Stands for all records of a copy that is lost.
+const WRECK: QueueUid = QueueUid(u64::MAX);
 
 /// A segment file, read.
 struct Read {
@@ -85,7 +88,11 @@ pub(crate) fn recover(disk: &dyn Disk, store: u128, segment_bytes: u64) -> io::R
         if name.ends_with(".tmp") {
             disk.remove(&name)?;
         } else if name.ends_with(".free") {
-            retired.push(name);
+            if disk.open(&name, 0)?.size() == segment_bytes {
+                retired.push(name);
+            } else {
+                disk.remove(&name)?;
+            }
         } else if let Some(segno) = segment_number(&name) {
             files.push(Read::open(disk, name, segno, store, segment_bytes)?);
         }
@@ -123,22 +130,29 @@ pub(crate) fn recover(disk: &dyn Disk, store: u128, segment_bytes: u64) -> io::R
         .iter()
         .map(|file| Arc::new(Segment::new(file.name.clone(), Arc::clone(&file.syncer))))
         .collect();
-    let copies = fold(&history.steps, &files, &segments);
+    let (copies, doubt) = fold(&history.steps, &files, &segments);
     let any_lost = copies.iter().any(|(_, state, _)| state.lost);
     for (segment, file) in segments.iter().zip(&files) {
         segment.show(file.bytes.clone());
     }
     for (pg, state, frames) in &copies {
-        count_residents(*pg, state, frames);
+        if state.lost {
+            pin_wreck(*pg, &history.steps, &segments);
+        } else {
+            count_residents(*pg, state, frames);
+        }
     }
+    let readable: BTreeSet<&String> =
+        files.iter().filter(|file| !file.extents.is_empty()).map(|file| &file.name).collect();
     let is_resume = |name: &str| resume.as_ref().is_some_and(|(resume, _)| resume == name);
     let mut kept = Vec::new();
     for (segment, needed) in segments.into_iter().zip(needed) {
         if needed || is_resume(&segment.name) {
             kept.push(segment);
-        } else {
+        } else if readable.contains(&segment.name) {
             retired.push(segment.name.clone());
         }
+        // A file that cannot be read stays as it is: somebody may want to look at it.
     }
     Ok(Recovered {
         life,
@@ -148,7 +162,7 @@ pub(crate) fn recover(disk: &dyn Disk, store: u128, segment_bytes: u64) -> io::R
         position: history.cut,
         next_segno,
         resume,
-        damaged: history.is_damaged(&files) || any_lost,
+        damaged: history.is_damaged(&files) || any_lost || doubt,
     })
 }
 
@@ -309,12 +323,12 @@ impl History {
     }
 }
 
-/// Replays the history into copies.
+/// Replays the history into copies. True: the store was damaged once before.
 fn fold(
     steps: &[Step],
     files: &[Read],
     segments: &[Arc<Segment>],
-) -> Vec<(PgId, CopyState, Frames)> {
+) -> (Vec<(PgId, CopyState, Frames)>, bool) {
     let mut folds: BTreeMap<PgId, Fold> = BTreeMap::new();
     for step in steps {
         if let Step::Frame { file, found } = step
@@ -332,16 +346,22 @@ fn fold(
                 let (Some(read), Some(segment)) = (files.get(*file), segments.get(*file)) else {
                     continue;
                 };
+                let own = own_record(&read.bytes, found);
+                if own.is_some_and(|(kind, _)| !kind.is_of_a_copy()) {
+                    continue;
+                }
                 let fold = folds.entry(found.header.pg).or_default();
-                match own_record(&read.bytes, found) {
+                match own {
                     None => fold.frame(segment, found.payload_at(), &found.header),
                     Some((kind, body)) => fold_own(fold, found, kind, body),
                 }
             }
         }
     }
+    let doubt = folds.values().any(|fold| fold.doubt);
     let folded = folds.into_iter().map(|(pg, fold)| (pg, fold.finish()));
-    folded.filter(|(_, (state, _))| !is_blank(state)).map(|(pg, (s, f))| (pg, s, f)).collect()
+    let copies = folded.filter(|(_, (state, _))| !is_blank(state));
+    (copies.map(|(pg, (state, frames))| (pg, state, frames)).collect(), doubt)
 }
 
 /// A record of the store. One that cannot be decoded passed its checksum, so another version wrote
@@ -359,6 +379,19 @@ fn fold_own(fold: &mut Fold, found: &Found, kind: JournalKind, body: &[u8]) {
     };
     if read.is_err() {
         fold.damage();
+    }
+}
+
+/// What is left of a lost copy is not given up before another epoch begins anew.
+fn pin_wreck(pg: PgId, steps: &[Step], segments: &[Arc<Segment>]) {
+    for step in steps {
+        if let Step::Frame { file, found } = step
+            && found.header.pg == pg
+            && !found.header.flags.has(FrameFlags::JOURNAL)
+            && let Some(segment) = segments.get(*file)
+        {
+            segment.settle_in(pg, std::iter::once(WRECK));
+        }
     }
 }
 
