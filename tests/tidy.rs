@@ -37,6 +37,7 @@ const ROOM_ARROWS: &[(&str, &[&str])] = &[
     ("gateway/src/consume", FRONTS),
     // The way to a client is its own Telemetry stream, so the registry knows that wire's commands.
     ("gateway/src/group", &["crate::grpc", "crate::remoting", "crate::admin"]),
+    ("gateway/src/query", FRONTS),
     ("gateway/src/ownership", FRONTS),
     // A listener knows no protocol above TLS.
     ("gateway/src/listen", &["crate::grpc", "crate::remoting", "crate::admin", "protocol::"]),

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod observe;
 pub mod ownership;
 pub mod produce;
+pub mod query;
 pub mod remoting;
 pub mod settings;
 

@@ -19,6 +19,7 @@ pub mod ops;
 mod pg;
 mod receive;
 mod refused;
+mod reset;
 mod service;
 mod settle;
 mod start;
@@ -29,7 +30,8 @@ mod timekeeper;
 
 pub use delivery::{Delivery, Invisible, QueueProgress, Receive};
 pub use longpoll::{POLLS_MAX, POLLS_PER_LINE_MAX};
-pub use refused::{AckRefused, ReceiveRefused, WriteRefused};
+pub use refused::{AckRefused, ReceiveRefused, ResetRefused, WriteRefused};
+pub use reset::{Position, QueueReset};
 pub use service::{Consume, Neighbours};
 pub use state::RENEW_TOTAL_MAX;
 

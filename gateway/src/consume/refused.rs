@@ -38,6 +38,17 @@ pub enum AckRefused {
     Write(#[from] WriteRefused),
 }
 
+/// Why a group is not moved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResetRefused {
+    /// Another gateway owns a placement group of the topic. Nothing was moved.
+    #[error("placement group {0} is not served here")]
+    NotServedHere(PgId),
+    /// It could not be recorded for every queue.
+    #[error(transparent)]
+    Write(#[from] WriteRefused),
+}
+
 /// Why something could not be recorded. But for [`WriteRefused::OutcomeUnknown`] nothing happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteRefused {

@@ -10,6 +10,8 @@ use storage::env::Timestamp;
 use storage::format::{QueueOffset, QueueUid};
 
 const VERSION: u8 = 1;
+/// Behind an offset: it is a reset.
+const RESET: u8 = 1;
 
 /// Why bytes are no operation. Bytes with a good checksum that are none were written by a newer
 /// version.
@@ -43,6 +45,10 @@ impl Op {
             Step::Ack(spans) => put_spans(&mut out, spans),
             Step::Change(change) => put_change(&mut out, change),
             Step::Offset(next) => put(&mut out, next.0),
+            Step::Reset(next) => {
+                put(&mut out, next.0);
+                out.push(RESET);
+            }
             Step::DeadLetter { offset, attempt } => {
                 put(&mut out, offset.0);
                 put(&mut out, u64::from(*attempt));
@@ -67,13 +73,24 @@ impl Op {
             OpKind::Pop => Step::Pop(read_pop(&mut input)?),
             OpKind::Ack => Step::Ack(read_spans(&mut input)?),
             OpKind::Change => Step::Change(read_change(&mut input)?),
-            OpKind::Offset => Step::Offset(QueueOffset(input.number()?)),
+            OpKind::Offset => read_offset(&mut input)?,
             OpKind::DeadLetter => {
                 Step::DeadLetter { offset: QueueOffset(input.number()?), attempt: input.small()? }
             }
         };
         input.end()?;
         Ok(Op { group, queue, step })
+    }
+}
+
+fn read_offset(input: &mut Reader<'_>) -> Result<Step, OpMalformed> {
+    let next = QueueOffset(input.number()?);
+    if input.0.is_empty() {
+        return Ok(Step::Offset(next));
+    }
+    match input.byte()? {
+        RESET => Ok(Step::Reset(next)),
+        _ => Err(OpMalformed::Number),
     }
 }
 

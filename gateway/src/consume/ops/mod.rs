@@ -11,7 +11,7 @@
 //! | OP_POP | `1u8, group n, next n, visible_at n, leased u8 [until n, client text], runs` |
 //! | OP_ACK | `1u8, group n, spans` |
 //! | OP_CHANGE_INVISIBLE | `1u8, group n, visible_at n, mode u8, spans` |
-//! | OP_OFFSET | `1u8, group n, next n` |
+//! | OP_OFFSET | `1u8, group n, next n`, and a last `1u8` where it is a reset |
 //! | OP_DLQ | `1u8, group n, offset n, attempt n` |
 //!
 //! A decoder is total: any bytes give an operation or [`OpMalformed`], and never more than
@@ -57,6 +57,9 @@ pub enum Step {
     /// The cursor moves without a delivery: the first position of a group, or messages that its
     /// filter does not want.
     Offset(QueueOffset),
+    /// The cursor is put there, forwards or back, and everything in flight is let go: handles of
+    /// deliveries before are void.
+    Reset(QueueOffset),
     /// A message in flight is given up; its copy for the dead-letter queue is the next record of
     /// the same frame.
     DeadLetter {
@@ -142,7 +145,7 @@ impl Op {
             Step::Pop(_) => OpKind::Pop,
             Step::Ack(_) => OpKind::Ack,
             Step::Change(_) => OpKind::Change,
-            Step::Offset(_) => OpKind::Offset,
+            Step::Offset(_) | Step::Reset(_) => OpKind::Offset,
             Step::DeadLetter { .. } => OpKind::DeadLetter,
         }
     }

@@ -45,6 +45,7 @@ fn an_ack_a_change_an_offset_and_a_dead_letter_have_these_bytes() {
         golden(&op(Step::Change(change)), &[1, 0xac, 2, 0x80, 1, byte, 1, 7, 1]);
     }
     golden(&op(Step::Offset(QueueOffset(0))), &[1, 0xac, 2, 0]);
+    golden(&op(Step::Reset(QueueOffset(7))), &[1, 0xac, 2, 7, 1]);
     let step = Step::DeadLetter { offset: QueueOffset(127), attempt: 17 };
     golden(&op(step), &[1, 0xac, 2, 127, 17]);
 }
@@ -55,7 +56,8 @@ fn another_version_long_numbers_and_too_many_offsets_are_refused() {
     assert_eq!(decode(OpKind::Offset, &[2, 1, 1]), OpMalformed::Version(2));
     assert_eq!(decode(OpKind::Offset, &[]), OpMalformed::Short);
     assert_eq!(decode(OpKind::Offset, &[1, 1, 0x80, 0]), OpMalformed::Number);
-    assert_eq!(decode(OpKind::Offset, &[1, 1, 1, 1]), OpMalformed::Long);
+    assert_eq!(decode(OpKind::Offset, &[1, 1, 1, 2]), OpMalformed::Number);
+    assert_eq!(decode(OpKind::Offset, &[1, 1, 1, 1, 1]), OpMalformed::Long);
     let mut eleven = vec![1, 1];
     eleven.extend([0xff; 10]);
     assert_eq!(decode(OpKind::Offset, &eleven), OpMalformed::Number);
@@ -103,6 +105,7 @@ fn some_step() -> impl Strategy<Value = Step> {
         some_spans().prop_map(Step::Ack),
         change,
         any::<u64>().prop_map(|next| Step::Offset(QueueOffset(next))),
+        any::<u64>().prop_map(|next| Step::Reset(QueueOffset(next))),
         (any::<u64>(), any::<u32>()).prop_map(|(offset, attempt)| Step::DeadLetter {
             offset: QueueOffset(offset),
             attempt

@@ -25,6 +25,9 @@ pub enum ClaimRefused {
     /// The message is acknowledged already.
     #[error("receipt handle is of a message that is acknowledged")]
     Acknowledged,
+    /// The group's progress was reset since.
+    #[error("receipt handle is of a delivery before the group was reset")]
+    Reset,
 }
 
 /// What an acknowledgement comes to.
@@ -126,6 +129,9 @@ impl State {
         claim: &Claim,
     ) -> Result<&InFlight, ClaimRefused> {
         let cursor = self.cursors.get(&CursorId { group, queue: claim.queue });
+        if cursor.is_some_and(|cursor| claim.pop < cursor.reset_at) {
+            return Err(ClaimRefused::Reset);
+        }
         let Some(cursor) = cursor.filter(|cursor| claim.offset < cursor.next) else {
             return Err(ClaimRefused::Unknown);
         };

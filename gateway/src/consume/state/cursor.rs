@@ -25,6 +25,8 @@ pub(super) struct Cursor {
     pub(super) in_flight: BTreeMap<QueueOffset, InFlight>,
     /// What is in flight by when it falls due.
     pub(super) deadlines: BTreeSet<(Timestamp, QueueOffset)>,
+    /// The lsn of the last reset; deliveries before it are void. 0 where there was none.
+    pub(super) reset_at: Lsn,
     /// For when the timers know this cursor; no part of what the log says.
     pub(super) armed: Armed,
 }
@@ -115,6 +117,14 @@ impl Cursor {
 
     pub(super) fn skip_to(&mut self, next: QueueOffset) {
         self.next = self.next.max(next);
+    }
+
+    /// Begins anew at `next`, with nothing in flight.
+    pub(super) fn reset(&mut self, lsn: Lsn, next: QueueOffset) {
+        self.next = next;
+        self.in_flight.clear();
+        self.deadlines.clear();
+        self.reset_at = lsn;
     }
 
     pub(super) fn progress(&self) -> Progress {

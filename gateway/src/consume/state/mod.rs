@@ -17,6 +17,7 @@
 //! - INV-POP-3: a decision hands a message out only if it is not in flight, or its visible time
 //!   passed.
 //! - INV-POP-4: decisions then apply, or apply alone from the log, lead to the same cursors.
+//! - INV-POP-5: a delivery from before its cursor's last reset decides nothing.
 //!
 //! No clock, no IO, no randomness; `now` is an argument. Order within message groups is not kept
 //! here yet.
@@ -83,6 +84,10 @@ impl State {
             }
             Step::Offset(next) => {
                 cursor.skip_to(*next);
+                None
+            }
+            Step::Reset(next) => {
+                cursor.reset(lsn, *next);
                 None
             }
             Step::DeadLetter { offset, .. } => {

@@ -439,3 +439,36 @@ fn forgotten_places_are_gone() {
     world.later(10_000);
     assert_eq!(world.state.due(world.now, &NOBODY), Due::default());
 }
+
+#[test]
+fn a_reset_moves_the_cursor_voids_what_is_in_flight_and_delivers_anew() {
+    let (mut world, queue) = (World::default(), queue(5));
+    let first = world.receive(&queue, 4);
+    world.ack(&first[0].2).unwrap();
+    let step = Step::Reset(QueueOffset(1));
+    world.write(vec![Op { group: GROUP, queue: QUEUE, step }]);
+    let progress = world.state.progress(ID).unwrap();
+    assert_eq!((progress.committed, progress.next), (QueueOffset(1), QueueOffset(1)));
+    assert_eq!(progress.in_flight, 0);
+    for (_, _, claim) in &first {
+        assert_eq!(world.ack(claim), Err(ClaimRefused::Reset));
+        assert_eq!(world.change(claim, 1, ChangeMode::Counts), Err(ClaimRefused::Reset));
+    }
+    let again = world.receive(&queue, 9);
+    assert_eq!(seen(&again), [(1, 1), (2, 1), (3, 1), (4, 1)]);
+    assert_eq!(world.ack(&first[1].2), Err(ClaimRefused::Reset), "it is in flight again");
+    assert_eq!(world.ack(&again[0].2), Ok(AckDecision::Ack));
+    assert!(world.replayed() == world.state);
+}
+
+#[test]
+fn a_reset_forwards_leaves_out_what_lies_between() {
+    let (mut world, queue) = (World::default(), queue(5));
+    let first = world.receive(&queue, 1);
+    let step = Step::Reset(QueueOffset(4));
+    world.write(vec![Op { group: GROUP, queue: QUEUE, step }]);
+    world.later(60_000);
+    assert_eq!(seen(&world.receive(&queue, 9)), [(4, 1)]);
+    assert_eq!(world.ack(&first[0].2), Err(ClaimRefused::Reset));
+    assert!(world.replayed() == world.state);
+}

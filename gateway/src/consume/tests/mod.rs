@@ -2,6 +2,7 @@
 
 mod chaos;
 mod parked;
+mod reset;
 mod settled;
 mod started;
 mod world;
@@ -13,7 +14,9 @@ use super::*;
 use crate::group::ClientId;
 use protocol::stored::property;
 use std::time::Duration;
-use world::{World, bodies};
+use storage::env::Timestamp;
+use storage::format::QueueOffset;
+use world::{World, bodies, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sent_is_received_once_and_acknowledged() {

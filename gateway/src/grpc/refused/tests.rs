@@ -90,6 +90,7 @@ fn every_handle_that_decides_nothing_is_an_invalid_receipt_handle() {
         (ClaimRefused::Earlier.into(), Code::InvalidReceiptHandle),
         (ClaimRefused::Unknown.into(), Code::InvalidReceiptHandle),
         (ClaimRefused::Acknowledged.into(), Code::InvalidReceiptHandle),
+        (ClaimRefused::Reset.into(), Code::InvalidReceiptHandle),
         (AckRefused::NotServedHere(pg), Code::HaNotAvailable),
         (AckRefused::Unreadable, Code::InternalServerError),
         (WriteRefused::Full { used: 1, capacity: 1 }.into(), Code::TooManyRequests),

@@ -17,6 +17,7 @@ enum Action {
     GiveUp(prop::sample::Index),
     Later(u64),
     Goodbye,
+    Reset(prop::sample::Index),
     Restart,
 }
 
@@ -32,6 +33,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => index().prop_map(Action::GiveUp),
         4 => (1u64..40_000).prop_map(Action::Later),
         1 => Just(Action::Goodbye),
+        1 => index().prop_map(Action::Reset),
         1 => Just(Action::Restart),
     ]
 }
@@ -48,6 +50,8 @@ struct Model {
     fates: BTreeMap<u64, Fate>,
     given_up: Vec<u64>,
     handles: Vec<Claim>,
+    /// Deliveries before it are void.
+    reset_at: Lsn,
 }
 
 impl Model {
@@ -120,7 +124,8 @@ impl Run {
         let holds = self.model.holds(self.world.now, claim);
         let done = self.model.fates.get(&claim.offset.0) == Some(&Fate::Done);
         let decided = self.world.ack(claim);
-        assert_eq!(decided.is_ok(), holds || done);
+        let void = claim.pop < self.model.reset_at;
+        assert_eq!(decided.is_ok(), !void && (holds || done));
         if holds {
             self.model.fates.insert(claim.offset.0, Fate::Done);
         }
@@ -162,6 +167,13 @@ impl Run {
         }
     }
 
+    /// What lies before is done with, what lies behind was never delivered.
+    fn reset(&mut self, to: u64) {
+        let step = Step::Reset(QueueOffset(to));
+        self.model.reset_at = self.world.write(vec![Op { group: GROUP, queue: QUEUE, step }]);
+        self.model.fates = (0..to).map(|offset| (offset, Fate::Done)).collect();
+    }
+
     /// Whatever time and goodbyes decide is no news about attempts: it only moves visible times of
     /// what is leased.
     fn follow(&mut self, ops: Vec<Op>) {
@@ -200,6 +212,7 @@ impl Run {
                 let ops = self.world.state.release(&ClientId::new("c"), visible_at);
                 self.follow(ops);
             }
+            Action::Reset(to) => self.reset(to.index(self.queue.tags.len() + 1) as u64),
             Action::Restart => self.world.state = self.world.replayed(),
         }
     }

@@ -1,0 +1,168 @@
+//! Looks at a real log.
+
+use super::*;
+use crate::ownership::{self, Owned};
+use metadata::model::{GatewayId, Incarnation, Owner, Topic, TopicQueue, TopicSpec};
+use metadata::store::redb::RedbStore;
+use metadata::{Catalog, ClusterSpec};
+use protocol::names::TopicName;
+use protocol::stored::{Properties, SysFlag, property};
+use std::sync::Arc;
+use storage::env::{Env, Timestamp};
+use storage::format::QueueOffset;
+use storage::{Class, Draft, Level, Patch, RecordKind, Store, StoreConfig};
+use tempfile::TempDir;
+
+struct World {
+    _dir: TempDir,
+    _store: Store,
+    owned: Owned,
+    topic: Arc<Topic>,
+}
+
+impl World {
+    async fn new(queues: u32) -> World {
+        let (dir, env) = (tempfile::tempdir().unwrap(), Env::system());
+        let config = StoreConfig {
+            dir: dir.path().join("journal"),
+            capacity: 64 << 20,
+            segment_bytes: 4 << 20,
+            spare_segments: 1,
+            gateway: "gateway".to_owned(),
+        };
+        let store = Store::open(config, env.clone()).unwrap();
+        let redb = RedbStore::open(&dir.path().join("metadata.redb"), env.clone()).unwrap();
+        let spec = ClusterSpec { name: "c".to_owned(), pgs: 2 };
+        let catalog = Catalog::start(Arc::new(redb), env, spec).await.unwrap();
+        let gateway = GatewayId::parse("gateway").unwrap();
+        let me = Owner { gateway, incarnation: Incarnation(1) };
+        let owned = ownership::open_all(&catalog, &store, &me).await.unwrap();
+        let spec = TopicSpec { queues, ..TopicSpec::new(TopicName::parse("topic").unwrap()) };
+        let topic = catalog.create_topic(spec).await.unwrap();
+        owned.open_topic(&topic);
+        World { _dir: dir, _store: store, owned, topic }
+    }
+
+    /// Stores a message; gives its store time.
+    async fn send(&self, queue: usize, id: &str, keys: &str) -> Timestamp {
+        let queue = self.topic.queues()[queue];
+        let log = &self.owned.get(queue.pg).unwrap().log;
+        let appended = log.append(vec![draft(queue, id, keys)], Class::Message).unwrap();
+        log.reached(Level::Local, appended.end).await.unwrap();
+        appended.time
+    }
+
+    fn search(&self, wanted: Wanted) -> Search {
+        let topic = Arc::clone(&self.topic);
+        Search { topic, wanted, from: Timestamp(0), to: Timestamp(u64::MAX), max: 64 }
+    }
+}
+
+fn draft(queue: TopicQueue, id: &str, keys: &str) -> Draft {
+    let host = "127.0.0.1:8081".parse().unwrap();
+    let pairs = [(property::UNIQ_KEY, id), (property::KEYS, keys)];
+    let message = StoredMessage {
+        queue_id: queue.id.cast_signed(),
+        flag: 0,
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: SysFlag(0),
+        born_at: 1,
+        born_host: host,
+        stored_at: 0,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: Bytes::from(id.to_owned()),
+        topic: "topic".to_owned(),
+        properties: Properties::from_iter(pairs),
+    };
+    let encoded = message.encode().unwrap();
+    Draft {
+        kind: RecordKind::Message,
+        queue: queue.uid,
+        filter: 0,
+        head: encoded.head,
+        body: encoded.body,
+        tail: encoded.tail,
+        patch: Patch {
+            offset_at: Some(encoded.offset_at),
+            lsn_at: Some(encoded.lsn_at),
+            time_at: Some(encoded.time_at),
+        },
+    }
+}
+
+fn ids(found: &[Found]) -> Vec<&str> {
+    found.iter().map(|found| std::str::from_utf8(&found.message.body).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_found_by_offset_and_by_position_and_nothing_between() {
+    let world = World::new(2).await;
+    for number in 0..3 {
+        world.send(1, &format!("m{number}"), "").await;
+    }
+    let queue = world.topic.queues()[1];
+    let found = by_offset(&world.owned, queue, QueueOffset(1)).unwrap();
+    assert_eq!(found.message.body, "m1");
+    assert_eq!(found.message.physical_offset.cast_unsigned(), found.lsn.0);
+    assert_eq!(by_lsn(&world.owned, found.lsn), Ok(found.clone()));
+    for next in 1..200 {
+        if let Ok(other) = by_lsn(&world.owned, found.lsn.plus(next)) {
+            assert_eq!((other.message.queue_offset, other.lsn), (2, found.lsn.plus(next)));
+        }
+    }
+    let missing = |offset| by_offset(&world.owned, queue, QueueOffset(offset)).err();
+    assert_eq!(missing(3), Some(LookRefused::Missing));
+    assert_eq!(missing(u64::MAX), Some(LookRefused::Missing));
+    assert!(by_lsn(&world.owned, Lsn(1 << 60)).is_err());
+    assert_eq!(by_lsn(&world.owned, Lsn(0)), Err(LookRefused::Missing));
+    let (page, next) = page(&world.owned, queue, QueueOffset(1), 10, u64::MAX).unwrap();
+    assert_eq!((ids(&page), next), (vec!["m1", "m2"], QueueOffset(3)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_gives_the_newest_first_from_all_queues() {
+    let world = World::new(4).await;
+    for number in 0..12 {
+        let key = if number % 3 == 0 { "third x" } else { "x" };
+        world.send(number % 4, &format!("m{number}"), key).await;
+    }
+    let find = |wanted| search(&world.owned, &world.search(wanted)).unwrap();
+    let all = find(Wanted::Key("x".into()));
+    assert_eq!((all.found.len(), all.stopped_at), (12, None));
+    let thirds = find(Wanted::Key("third".into()));
+    let mut times: Vec<i64> = thirds.found.iter().map(|one| one.message.stored_at).collect();
+    times.reverse();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(thirds.found.len(), 4);
+    assert_eq!(ids(&find(Wanted::UniqueId("m7".into())).found), ["m7"]);
+    assert_eq!(ids(&find(Wanted::KeyOrUniqueId("m7".into())).found), ["m7"]);
+    assert_eq!(find(Wanted::Key("m7".into())).found, []);
+    assert_eq!(find(Wanted::Key("thir".into())).found, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_that_stops_says_where_and_goes_on_from_there() {
+    let world = World::new(1).await;
+    let mut times = Vec::new();
+    for number in 0..600 {
+        times.push(world.send(0, &format!("m{number}"), "k").await);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut ask = Search { max: 9999, ..world.search(Wanted::Key("k".into())) };
+    loop {
+        let matches = search(&world.owned, &ask).unwrap();
+        assert!(matches.found.len() <= FOUND_MAX);
+        seen.extend(matches.found.iter().map(|found| found.lsn));
+        let Some(stopped_at) = matches.stopped_at else { break };
+        assert!(stopped_at < ask.to);
+        ask.to = stopped_at;
+    }
+    assert_eq!(seen.len(), 600);
+    let within = Search { from: times[10], to: times[10], ..ask };
+    let found = search(&world.owned, &within).unwrap().found;
+    assert!(ids(&found).contains(&"m10"));
+    assert!(found.iter().all(|one| one.message.stored_at.cast_unsigned() == times[10].0));
+}
