@@ -1,5 +1,6 @@
-//! What a client is told at its start: where, how encrypted, how patient.
+//! What a client is told at its start: where, as whom, how encrypted, how patient.
 
+use crate::credentials::Credentials;
 use crate::error::Error;
 use rustls::pki_types::CertificateDer;
 use std::fmt;
@@ -84,12 +85,20 @@ pub struct Config {
     pub access_point: Endpoint,
     /// Default: [`Tls::Off`].
     pub tls: Tls,
+    /// Who the client is; every request is signed. Default: nobody.
+    pub credentials: Option<Credentials>,
     /// How long an answer may take, beyond the wait that a receive asks for itself. Default: 3 s.
     pub request_timeout: Duration,
     /// HTTP/2 connections per endpoint, at least 1. One serves a few hundred requests in flight; a
     /// connection has one lock at either end, so a load of tens of thousands of requests a second
     /// wants several. Default: 1.
     pub connections: usize,
+    /// How often one send is tried, at least 1. Default: as often as the server advises, which is
+    /// 3 for Apache's.
+    pub send_attempts: Option<u32>,
+    /// Whether a send whose outcome is unknown is tried again, as the official clients do: fewer
+    /// errors, and now and then a message that is stored twice. Default: false.
+    pub resend_unknown: bool,
     /// `resource_namespace` of every topic and group. Default: empty.
     pub namespace: String,
 }
@@ -100,8 +109,11 @@ impl Config {
         Config {
             access_point,
             tls: Tls::default(),
+            credentials: None,
             request_timeout: Duration::from_secs(3),
             connections: 1,
+            send_attempts: None,
+            resend_unknown: false,
             namespace: String::new(),
         }
     }

@@ -3,8 +3,8 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::task::JoinSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::{AbortHandle, JoinSet};
 
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub(crate) fn now() -> SystemTime {
@@ -16,17 +16,24 @@ pub(crate) fn unix_seconds() -> u64 {
     now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// A point in time to measure from.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub(crate) async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
 /// Runs `task` beside the caller until it ends or `tasks` is dropped.
-pub(crate) fn spawn<F>(tasks: &mut JoinSet<()>, task: F)
+pub(crate) fn spawn<T, F>(tasks: &mut JoinSet<T>, task: F) -> AbortHandle
 where
-    F: Future<Output = ()> + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
 {
-    tasks.spawn(task);
+    tasks.spawn(task)
 }
 
 /// 64 bits that nobody can foretell: each `RandomState` is keyed anew from the operating system's

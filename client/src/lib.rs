@@ -1,4 +1,5 @@
-//! A RocketMQ 5 client: a [`Producer`] and a [`SimpleConsumer`] over gRPC (`apache.rocketmq.v2`).
+//! A RocketMQ 5 client over gRPC (`apache.rocketmq.v2`), for any server that speaks it: a
+//! [`Producer`], a [`PushConsumer`] that calls a listener, a [`SimpleConsumer`] that is called.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), client::Error> {
@@ -15,19 +16,32 @@
 //!
 //! What always holds:
 //! - A send whose answer did not come in time is *unknown*, never *failed*: [`Error::outcome`]
-//!   tells the two apart, and the client itself sends again only what certainly did not happen.
+//!   tells the two apart, and the client itself sends again only what certainly did not happen,
+//!   unless [`Config::resend_unknown`] says otherwise.
+//! - An endpoint that fails is isolated: others are preferred until it answers again. Connections,
+//!   Telemetry streams, routes and settings come back by themselves.
 //! - An error carries what the server said (its code, its words) and what the caller may do:
 //!   [`Error::advice`].
 //! - Nothing is checked here that the server checks: its refusal is the answer.
 //!
+//! - A message is done with only when somebody says so; whatever is not comes again.
+//!
+//! Spans `send`, `receive` and `consume` are opened with [`tracing`]; [`Metrics`] is a snapshot of
+//! counters and histograms, to be exported by whatever a program uses.
+//!
 //! It does not: compress or decompress bodies ([`Delivery::encoding`] says what came), verify
-//! digests, sign requests.
+//! digests, end transactions, speak of lite topics.
+mod advised;
+mod backoff;
 mod config;
 mod consumer;
+mod credentials;
 mod door;
 mod error;
 mod identity;
 mod message;
+mod metrics;
+mod peer;
 mod producer;
 mod route;
 mod rpc;
@@ -36,8 +50,12 @@ mod telemetry;
 mod transport;
 
 pub use config::{Config, Endpoint, Tls};
-pub use consumer::{Delivery, Filter, Receive, SimpleConsumer};
+pub use consumer::{
+    Consumed, Delivery, Filter, PushConsumer, PushSettings, Receive, SimpleConsumer,
+};
+pub use credentials::Credentials;
 pub use error::{Advice, Error, Outcome, Refusal};
 pub use message::{BodyEncoding, Message, Receipt};
+pub use metrics::{Histogram, Metrics};
 pub use producer::Producer;
 pub use protocol::grpc::v2::{Code, MessageType};

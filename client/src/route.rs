@@ -15,6 +15,19 @@ pub(crate) struct Queue {
     pub(crate) endpoint: Endpoint,
 }
 
+impl Queue {
+    /// A broker without an address answers where the queue was heard of.
+    pub(crate) fn from_wire(wire: pb::MessageQueue, heard_of_at: &Endpoint) -> Queue {
+        let endpoint = wire.broker.as_ref().and_then(endpoint_of);
+        Queue { wire, endpoint: endpoint.unwrap_or_else(|| heard_of_at.clone()) }
+    }
+
+    /// The name of the broker that it is on; may be empty.
+    pub(crate) fn broker_name(&self) -> &str {
+        self.wire.broker.as_ref().map_or("", |broker| broker.name.as_str())
+    }
+}
+
 /// A topic's queues, in the server's order.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
@@ -25,23 +38,23 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Reads an answer to QueryRoute. A broker without an address answers where the route came
-    /// from.
+    /// Reads an answer to QueryRoute.
     pub(crate) fn from_wire(queues: Vec<pb::MessageQueue>, access_point: &Endpoint) -> Route {
         let mut route = Route::default();
         for wire in queues {
-            let Some(broker) = wire.broker.as_ref().filter(|broker| broker.id == MASTER) else {
+            if wire.broker.as_ref().is_none_or(|broker| broker.id != MASTER) {
                 continue;
-            };
-            let endpoint = endpoint_of(broker).unwrap_or_else(|| access_point.clone());
+            }
             let (reads, writes) = match pb::Permission::try_from(wire.permission) {
                 Ok(pb::Permission::Read) => (true, false),
                 Ok(pb::Permission::Write) => (false, true),
                 Ok(pb::Permission::ReadWrite) => (true, true),
                 Ok(pb::Permission::None | pb::Permission::Unspecified) | Err(_) => continue,
             };
-            let queue = Queue { wire, endpoint };
-            if reads && !route.readable.iter().any(|other| same_broker(other, &queue)) {
+            let queue = Queue::from_wire(wire, access_point);
+            if reads
+                && !route.readable.iter().any(|other| other.broker_name() == queue.broker_name())
+            {
                 route.readable.push(queue.clone());
             }
             if writes {
@@ -51,9 +64,10 @@ impl Route {
         route
     }
 
-    /// The queue for the `n`th message; `None` if nothing can be written.
-    pub(crate) fn writable(&self, n: usize) -> Option<&Queue> {
-        self.writable.get(n.checked_rem(self.writable.len())?)
+    /// The queue for the `n`th message: the next from there whose endpoint is trusted, or the `n`th
+    /// if none is. `None` if nothing can be written.
+    pub(crate) fn writable(&self, n: usize, trusted: impl Fn(&Endpoint) -> bool) -> Option<&Queue> {
+        pick(&self.writable, n, trusted)
     }
 
     /// The queue of a message group: the one that the server and the official Java and Go clients
@@ -63,9 +77,10 @@ impl Route {
         self.writable.get(ordered_queue(message_group, count))
     }
 
-    /// The queue for the `n`th receive; `None` if nothing can be read.
-    pub(crate) fn readable(&self, n: usize) -> Option<&Queue> {
-        self.readable.get(n.checked_rem(self.readable.len())?)
+    /// The queue for the `n`th receive, chosen as [`Route::writable`] does; `None` if nothing can
+    /// be read.
+    pub(crate) fn readable(&self, n: usize, trusted: impl Fn(&Endpoint) -> bool) -> Option<&Queue> {
+        pick(&self.readable, n, trusted)
     }
 
     /// Everyone whom the route names; may repeat.
@@ -74,9 +89,10 @@ impl Route {
     }
 }
 
-fn same_broker(a: &Queue, b: &Queue) -> bool {
-    let name = |queue: &Queue| queue.wire.broker.as_ref().map(|broker| broker.name.clone());
-    name(a) == name(b)
+fn pick(queues: &[Queue], n: usize, trusted: impl Fn(&Endpoint) -> bool) -> Option<&Queue> {
+    let start = n.checked_rem(queues.len())?;
+    let mut in_turn = queues[start..].iter().chain(&queues[..start]);
+    in_turn.find(|queue| trusted(&queue.endpoint)).or(queues.get(start))
 }
 
 /// The first address: a broker with several is reachable at each of them.
@@ -114,10 +130,23 @@ mod tests {
             queue("c", 0, pb::Permission::None, 3),
         ];
         let route = Route::from_wire(queues, &access_point());
-        let writes: Vec<i32> = (0..3).map(|n| route.writable(n).unwrap().wire.id).collect();
+        let writes: Vec<i32> =
+            (0..3).map(|n| route.writable(n, |_| true).unwrap().wire.id).collect();
         assert_eq!(writes, [0, 1, 0]);
-        let reads: Vec<u16> = (0..3).map(|n| route.readable(n).unwrap().endpoint.port).collect();
+        let reads: Vec<u16> =
+            (0..3).map(|n| route.readable(n, |_| true).unwrap().endpoint.port).collect();
         assert_eq!(reads, [1, 2, 1]);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_trusted_is_passed_over_while_there_is_another() {
+        let queues = (1..=3).map(|n| queue("a", n, pb::Permission::ReadWrite, n)).collect();
+        let route = Route::from_wire(queues, &access_point());
+        let ids = |trusted: &dyn Fn(&Endpoint) -> bool| -> Vec<i32> {
+            (0..4).map(|n| route.writable(n, trusted).unwrap().wire.id).collect()
+        };
+        assert_eq!(ids(&|endpoint| endpoint.port != 2), [1, 3, 3, 1]);
+        assert_eq!(ids(&|_| false), [1, 2, 3, 1]);
     }
 
     #[test]
@@ -125,8 +154,8 @@ mod tests {
         let mut replica = queue("a", 0, pb::Permission::ReadWrite, 1);
         replica.broker.as_mut().unwrap().id = 1;
         let route = Route::from_wire(vec![replica], &access_point());
-        assert!(route.writable(5).is_none());
-        assert!(route.readable(5).is_none());
+        assert!(route.writable(5, |_| true).is_none());
+        assert!(route.readable(5, |_| true).is_none());
         assert!(route.for_group("g").is_none());
     }
 
@@ -135,7 +164,7 @@ mod tests {
         let mut nameless = queue("a", 0, pb::Permission::ReadWrite, 1);
         nameless.broker.as_mut().unwrap().endpoints = None;
         let route = Route::from_wire(vec![nameless], &access_point());
-        assert_eq!(route.writable(0).unwrap().endpoint, access_point());
+        assert_eq!(route.writable(0, |_| true).unwrap().endpoint, access_point());
     }
 
     #[test]

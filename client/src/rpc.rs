@@ -1,6 +1,7 @@
 //! One call: its headers, its patience, and what its failure means.
 
 use crate::config::Endpoint;
+use crate::credentials::{Credentials, Signer};
 use crate::error::{self, Error};
 use crate::identity;
 use std::error::Error as StdError;
@@ -17,11 +18,16 @@ pub(crate) const CLIENT_VERSION: &str = "5.2.0";
 pub(crate) struct Headers {
     client_id: AsciiMetadataValue,
     namespace: AsciiMetadataValue,
+    signer: Option<Signer>,
     requests: AtomicU64,
 }
 
 impl Headers {
-    pub(crate) fn new(client_id: &str, namespace: &str) -> Result<Headers, Error> {
+    pub(crate) fn new(
+        client_id: &str,
+        namespace: &str,
+        credentials: Option<Credentials>,
+    ) -> Result<Headers, Error> {
         let ascii = |text: &str| {
             AsciiMetadataValue::try_from(text)
                 .map_err(|_| Error::Invalid { what: format!("`{text}` cannot be a header value") })
@@ -29,6 +35,7 @@ impl Headers {
         Ok(Headers {
             client_id: ascii(client_id)?,
             namespace: ascii(namespace)?,
+            signer: credentials.map(Signer::new).transpose()?,
             requests: AtomicU64::new(0),
         })
     }
@@ -48,6 +55,9 @@ impl Headers {
         headers.insert("x-mq-client-version", AsciiMetadataValue::from_static(CLIENT_VERSION));
         // Unique together with the client id.
         headers.insert("x-mq-request-id", AsciiMetadataValue::from(number));
+        if let Some(signer) = &self.signer {
+            signer.add_to(headers);
+        }
         request
     }
 }

@@ -11,8 +11,9 @@ use crate::config::Endpoint;
 use crate::door;
 use crate::error::{Error, Refusal};
 use crate::message::resource;
+use crate::peer::Peer;
 use crate::rpc::{self, Call};
-use crate::session::{Inner, Peer, Role};
+use crate::session::{Inner, Role};
 use pb::settings::PubSub;
 use pb::telemetry_command::Command;
 use protocol::grpc::v2 as pb;
@@ -29,8 +30,6 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// Commands waiting to be written; settings are sent every few minutes, answers at the server's
 /// pace.
 const OUTGOING_MAX: usize = 8;
-/// More attempts than this are not made for one send, whatever a server says.
-const ATTEMPTS_MAX: u32 = 16;
 
 /// An open stream over which the server has confirmed the settings.
 pub(crate) struct Link {
@@ -39,13 +38,13 @@ pub(crate) struct Link {
 }
 
 /// Opens the stream and waits until the server has answered with settings.
-pub(crate) async fn link(inner: &Inner, peer: &Peer) -> Result<Link, Error> {
+pub(crate) async fn link(inner: &Arc<Inner>, peer: &Peer) -> Result<Link, Error> {
     let patience = inner.config.request_timeout;
     let call = Call { rpc: RPC, endpoint: &peer.endpoint, patience };
     call.within(handshake(inner, peer, call)).await?
 }
 
-async fn handshake(inner: &Inner, peer: &Peer, call: Call<'_>) -> Result<Link, Error> {
+async fn handshake(inner: &Arc<Inner>, peer: &Peer, call: Call<'_>) -> Result<Link, Error> {
     let (outgoing, commands) = mpsc::channel(OUTGOING_MAX);
     // The first command waits in the channel before the stream is opened: some servers answer only
     // after reading it.
@@ -59,7 +58,7 @@ async fn handshake(inner: &Inner, peer: &Peer, call: Call<'_>) -> Result<Link, E
         let Some(answer) = next else {
             return Err(Error::Malformed { rpc: RPC, what: "the stream ended before settings" });
         };
-        if take(inner, &outgoing, answer)? {
+        if take(inner, peer, &outgoing, answer)? == Taken::Settings {
             *peer.telemetry.lock() = Some(outgoing.clone());
             return Ok(Link { incoming, outgoing });
         }
@@ -72,26 +71,29 @@ pub(crate) async fn attend(inner: Arc<Inner>, peer: Arc<Peer>, first: Link) {
     loop {
         if let Some(mut link) = current.take() {
             while let Some(Ok(answer)) = link.incoming.next().await {
-                if let Err(error) = take(&inner, &link.outgoing, answer) {
-                    tracing::warn!(endpoint = %peer.endpoint, %error, "server refused settings");
+                match take(&inner, &peer, &link.outgoing, answer) {
+                    Ok(Taken::Settings | Taken::Command) => {}
+                    Ok(Taken::Reconnect) => break,
+                    Err(error) => {
+                        tracing::warn!(endpoint = %peer.endpoint, %error, "settings refused");
+                    }
                 }
             }
             *peer.telemetry.lock() = None;
         }
         door::sleep(REOPEN_AFTER).await;
-        match link_again(&inner, &peer).await {
-            Ok(link) => current = Some(link),
+        let again = link(&inner, &peer).await;
+        peer.judge(&again);
+        match again {
+            Ok(link) => {
+                tracing::debug!(endpoint = %peer.endpoint, "telemetry reopened");
+                current = Some(link);
+            }
             Err(error) => {
                 tracing::debug!(endpoint = %peer.endpoint, %error, "telemetry not reopened");
             }
         }
     }
-}
-
-async fn link_again(inner: &Inner, peer: &Peer) -> Result<Link, Error> {
-    let again = link(inner, peer).await?;
-    tracing::debug!(endpoint = %peer.endpoint, "telemetry reopened");
-    Ok(again)
 }
 
 /// Tells the server the settings as they are now, if a stream is open; if not, its opening will.
@@ -103,82 +105,109 @@ pub(crate) fn sync(inner: &Inner, peer: &Peer) {
     }
 }
 
-/// Takes a command of the server's; true if it brought settings.
+/// What a command was.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Settings,
+    /// One that asks for an answer, or none that concerns this client.
+    Command,
+    /// The stream is to be opened again, over a new connection.
+    Reconnect,
+}
+
+/// Takes a command of the server's.
 fn take(
-    inner: &Inner,
+    inner: &Arc<Inner>,
+    peer: &Peer,
     outgoing: &mpsc::Sender<pb::TelemetryCommand>,
     answer: pb::TelemetryCommand,
-) -> Result<bool, Error> {
+) -> Result<Taken, Error> {
     if answer.status.is_some() {
         Refusal::check(answer.status).map_err(|refusal| Error::Refused { rpc: RPC, refusal })?;
     }
-    let reply = match answer.command {
+    match answer.command {
         Some(Command::Settings(settings)) => {
-            adopt(inner, &settings);
-            return Ok(true);
+            inner.adopt(&settings);
+            return Ok(Taken::Settings);
+        }
+        Some(Command::ReconnectEndpointsCommand(_)) => {
+            // What is in progress ends over the old connection.
+            peer.reconnect(&inner.dial)?;
+            return Ok(Taken::Reconnect);
         }
         Some(Command::PrintThreadStackTraceCommand(asked)) => {
-            Command::ThreadStackTrace(pb::ThreadStackTrace {
-                nonce: asked.nonce,
-                thread_stack_trace: Some("not available in this client".to_owned()),
-            })
+            let text = "a task has no stack that could be shown".to_owned();
+            let trace = pb::ThreadStackTrace { nonce: asked.nonce, thread_stack_trace: Some(text) };
+            reply(outgoing, pb::Code::Ok, Command::ThreadStackTrace(trace));
         }
-        Some(Command::VerifyMessageCommand(asked)) => {
-            Command::VerifyMessageResult(pb::VerifyMessageResult { nonce: asked.nonce })
-        }
-        // Transactions and lite topics are not spoken here; the transport reconnects by itself when
-        // it must.
+        Some(Command::VerifyMessageCommand(asked)) => verify(inner, peer, outgoing, asked),
+        // Transactions and lite topics are not spoken here.
         Some(
             Command::RecoverOrphanedTransactionCommand(_)
-            | Command::ReconnectEndpointsCommand(_)
             | Command::NotifyUnsubscribeLiteCommand(_)
             | Command::ThreadStackTrace(_)
             | Command::VerifyMessageResult(_),
         )
-        | None => return Ok(false),
-    };
-    let verified = matches!(reply, Command::VerifyMessageResult(_));
-    let code = if verified { pb::Code::NotImplemented } else { pb::Code::Ok };
-    let status = Some(pb::Status { code: code as i32, message: String::new() });
-    // A server that asks faster than it reads goes without an answer.
-    let _ = outgoing.try_send(pb::TelemetryCommand { status, command: Some(reply) });
-    Ok(false)
+        | None => {}
+    }
+    Ok(Taken::Command)
 }
 
-/// What the server's settings change here.
-fn adopt(inner: &Inner, settings: &pb::Settings) {
-    if let Some(policy) = &settings.backoff_policy
-        && let Ok(attempts) = u32::try_from(policy.max_attempts)
-    {
-        inner.attempts.store(attempts.clamp(1, ATTEMPTS_MAX), std::sync::atomic::Ordering::Relaxed);
+/// Has the consumer consume a message, and tells the server how that went.
+fn verify(
+    inner: &Arc<Inner>,
+    peer: &Peer,
+    outgoing: &mpsc::Sender<pb::TelemetryCommand>,
+    asked: pb::VerifyMessageCommand,
+) {
+    let result = Command::VerifyMessageResult(pb::VerifyMessageResult { nonce: asked.nonce });
+    let verify = match &inner.role {
+        Role::Consumer { verify: Some(verify), .. } => verify,
+        Role::Consumer { verify: None, .. } | Role::Producer => {
+            return reply(outgoing, pb::Code::NotImplemented, result);
+        }
+    };
+    if inner.advised().fifo {
+        return reply(outgoing, pb::Code::VerifyFifoMessageUnsupported, result);
     }
+    let Some(message) = asked.message else {
+        return reply(outgoing, pb::Code::MessageCorrupted, result);
+    };
+    let (verdict, outgoing) = (verify(message, peer.endpoint.clone()), outgoing.clone());
+    let mut tasks = inner.tasks.lock();
+    while tasks.try_join_next().is_some() {}
+    door::spawn(&mut tasks, async move { reply(&outgoing, verdict.await, result) });
+}
+
+fn reply(outgoing: &mpsc::Sender<pb::TelemetryCommand>, code: pb::Code, command: Command) {
+    let status = Some(pb::Status { code: code as i32, message: String::new() });
+    // A server that asks faster than it reads goes without an answer.
+    let _ = outgoing.try_send(pb::TelemetryCommand { status, command: Some(command) });
 }
 
 /// What this client says of itself.
 fn settings(inner: &Inner) -> pb::Settings {
     let namespace = &inner.config.namespace;
-    let (client_type, pub_sub) = match &inner.role {
+    let pub_sub = match &inner.role {
         Role::Producer => {
             let topics = inner.topics.lock();
             let topics = topics.iter().map(|topic| resource(namespace, topic)).collect();
-            let publishing = pb::Publishing { topics, ..pb::Publishing::default() };
-            (pb::ClientType::Producer, PubSub::Publishing(publishing))
+            PubSub::Publishing(pb::Publishing { topics, ..pb::Publishing::default() })
         }
-        Role::SimpleConsumer { group, subscriptions } => {
+        Role::Consumer { group, subscriptions, .. } => {
             let entry = |(topic, filter): &(String, pb::FilterExpression)| pb::SubscriptionEntry {
                 topic: Some(resource(namespace, topic)),
                 expression: Some(filter.clone()),
             };
-            let subscription = pb::Subscription {
+            PubSub::Subscription(pb::Subscription {
                 group: Some(resource(namespace, group)),
                 subscriptions: subscriptions.iter().map(entry).collect(),
                 ..pb::Subscription::default()
-            };
-            (pb::ClientType::SimpleConsumer, PubSub::Subscription(subscription))
+            })
         }
     };
     pb::Settings {
-        client_type: Some(client_type as i32),
+        client_type: Some(inner.role.client_type() as i32),
         access_point: Some(endpoints(&inner.config.access_point)),
         request_timeout: prost_types::Duration::try_from(inner.config.request_timeout).ok(),
         user_agent: Some(rpc::user_agent()),
