@@ -24,7 +24,7 @@ pub(super) struct AdminAddress {
 }
 
 /// For commands that are a client.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct ClientAddress {
     /// gRPC address of the broker
     #[arg(

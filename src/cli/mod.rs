@@ -1,9 +1,10 @@
-//! The operator's commands: `stratamq topic | group | message`.
+//! The operator's commands: `stratamq topic | group | message | bench`.
 //!
 //! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would.
 //! A command prints what it did and what to try next; with `--json` it prints only data. What fails
 //! says why and what to do on standard error, and by its exit code who is to act: 1 the broker
 //! refused, 2 the command was used wrongly, 3 nobody answers.
+mod bench;
 mod connect;
 mod failure;
 mod group;
@@ -29,6 +30,9 @@ pub(crate) enum Command {
     /// Send and receive messages
     #[command(subcommand)]
     Message(message::MessageCommand),
+    /// Put load on a broker, this one or any other that speaks RocketMQ 5, and measure it
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 /// Runs a command to its end and says how it went.
@@ -37,6 +41,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Topic(command) => command.json(),
         Command::Group(command) => command.json(),
         Command::Message(command) => command.json(),
+        Command::Bench(command) => command.json(),
     };
     let mut printer = Printer::new(json, std::io::stdout());
     match block_on(execute(command, &mut printer)) {
@@ -62,6 +67,7 @@ async fn execute(command: Command, printer: &mut Printer) -> Result<(), Failure>
         Command::Topic(command) => topic::execute(command, printer).await,
         Command::Group(command) => group::execute(command, printer).await,
         Command::Message(command) => message::execute(command, printer).await,
+        Command::Bench(command) => bench::execute(command, printer).await,
     }
 }
 

@@ -36,6 +36,10 @@ fn what_the_hints_say_can_be_typed() {
         "message send hello - --tag t --key a --key b --property n=v",
         "message receive hello --group readers",
         "message receive hello --max 1000 --no-ack --wait 5s --invisible 1m --tls --json",
+        "bench send hello --rate 1000 --arrivals poisson --duration 1m --warm-up 5s --json",
+        "bench send hello --size 1KiB=90,64KiB=10 --keys 1000 --key-spread zipf --batch 32",
+        "bench receive hello --fill 100000 --group g --ack each --receivers 16 --threads 2",
+        "bench end-to-end hello --rate 5000 --connections 4 --tls",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -53,6 +57,9 @@ fn wrong_usage_is_told_apart_before_anything_is_sent() {
         "group create g --retry 1s,x",
         "message send hello x --endpoint :",
         "topic list --admin a:b",
+        "bench send hello --size 5MiB",
+        "bench send hello --rate -1",
+        "bench send hello --in-flight 0",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");
