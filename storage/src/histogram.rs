@@ -1,5 +1,5 @@
-//! Counting by size in buckets that are fixed when the program is built. Counting is two additions to atomics, takes no
-//! lock and no memory, and may happen from any thread.
+//! Counting by size in buckets that are fixed when the program is built. Counting is two additions
+//! to atomics, takes no lock and no memory, and may happen from any thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,7 +2,7 @@
 //! JSON in and out.
 //!
 //! ```text
-//! GET    /healthz  /readyz
+//! GET    /healthz  /readyz  /metrics               the last as Prometheus' text
 //! GET    /v1/cluster
 //! GET    /v1/topics          /v1/groups
 //! GET    /v1/topics/{name}   /v1/groups/{name}
@@ -24,6 +24,7 @@ pub mod api;
 mod cluster;
 mod groups;
 mod health;
+mod metrics;
 mod problem;
 mod topics;
 
@@ -43,6 +44,7 @@ pub fn router(broker: Arc<Broker>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
         .route("/v1/cluster", get(cluster::describe))
         .route("/v1/topics", get(topics::list))
         .route("/v1/topics/{name}", get(topics::describe).put(topics::put).delete(topics::delete))

@@ -22,6 +22,7 @@ mod refused;
 mod reset;
 mod service;
 mod settle;
+mod standing;
 mod start;
 pub mod state;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use longpoll::{POLLS_MAX, POLLS_PER_LINE_MAX};
 pub use refused::{AckRefused, ReceiveRefused, ResetRefused, WriteRefused};
 pub use reset::{Position, QueueReset};
 pub use service::{Consume, Neighbours};
+pub use standing::Standing;
 pub use state::RENEW_TOTAL_MAX;
 
 use std::time::Duration;

@@ -41,6 +41,8 @@ pub(super) struct Taken {
     pub(super) visible_at: Timestamp,
     /// Where the log ended behind the hand-out.
     pub(super) end: Lsn,
+    /// Messages given up on the way, with a copy in the dead-letter queue.
+    pub(super) dead_letters: u64,
     /// Asking again may give more.
     pub(super) more: bool,
 }
@@ -129,8 +131,9 @@ impl Pg {
         for queue in queues {
             ask.id.queue = queue.uid;
             let picked = machine.state.receive(now, &ask, &self.index(queue.uid));
-            let given_up = self.give_up(&mut machine, ask.id, group, &picked.exhausted);
-            taken.more |= picked.more && given_up;
+            let (copied, all) = self.give_up(&mut machine, ask.id, group, &picked.exhausted);
+            taken.dead_letters += copied;
+            taken.more |= picked.more && all;
             ask.max -= picked.picks.len();
             let pop_at = ops.len() + picked.ops.len();
             ops.extend(picked.ops);
@@ -166,15 +169,16 @@ impl Pg {
     }
 
     /// Moves exhausted messages to the dead-letter queue, each in a frame of its own. What cannot
-    /// be written stays in flight and is tried again by the next receive; the answer says whether
-    /// all of it was.
+    /// be written stays in flight and is tried again by the next receive; the answer says how many
+    /// were copied, and whether all are done with.
     fn give_up(
         &self,
         machine: &mut Machine,
         id: CursorId,
         group: &Group,
         exhausted: &[Exhausted],
-    ) -> bool {
+    ) -> (u64, bool) {
+        let mut copied = 0;
         for lost in exhausted {
             let step = Step::DeadLetter { offset: lost.offset, attempt: lost.attempt };
             let op = Op { group: id.group, queue: id.queue, step };
@@ -183,17 +187,17 @@ impl Pg {
                     // It can be neither delivered nor copied; the original stays in its queue.
                     let step = Step::Ack(Spans::one(lost.offset));
                     let done = Op { group: id.group, queue: id.queue, step };
-                    self.write(machine, &[done]).map_err(AckRefused::Write).map(|(end, _)| end)
+                    self.write(machine, &[done]).map_err(AckRefused::Write).map(drop)
                 }
-                moved => moved,
+                moved => moved.map(|_end| copied += 1),
             };
             if let Err(refused) = moved {
                 let (offset, queue) = (lost.offset.0, id.queue.0);
                 tracing::warn!(%refused, group = %group.name, queue, offset, "no dead letter");
-                return false;
+                return (copied, false);
             }
         }
-        true
+        (copied, true)
     }
 
     /// Records a giving up and the copy in one frame.

@@ -10,6 +10,7 @@ use super::pg::{Pg, Taken, TakenMessage};
 use super::refused::{ReceiveRefused, WriteRefused};
 use super::service::{Consume, Inner};
 use super::state::{Ask, CursorId, RENEW_INVISIBLE, RENEW_TOTAL_MAX, Start};
+use crate::observe::Deliveries;
 use metadata::model::{ConsumeFrom, NEVER_OPENED, TopicQueue};
 use protocol::stored::{self, StoredMessage, property};
 use std::pin::pin;
@@ -113,6 +114,11 @@ impl Inner {
                 }
                 Err(refused) => return Err(refused.into()),
             };
+            if taken.dead_letters > 0 {
+                let dead_letters = taken.dead_letters;
+                let counted = Deliveries { dead_letters, ..Deliveries::default() };
+                self.count(pg.log.pg(), &request.topic, &request.group, &counted);
+            }
             look.more |= taken.more;
             left -= taken.messages.len();
             if !taken.messages.is_empty() {
@@ -181,12 +187,15 @@ impl Inner {
     /// Turns messages into deliveries. Those that cannot be read, or whose tag only hashed like a
     /// wanted one, are done with.
     fn read(&self, pg: &Pg, request: &Receive, taken: &Taken, deliveries: &mut Vec<Delivery>) {
-        let (mut bytes, before) = (0, deliveries.len());
+        let mut counted = Deliveries::default();
         let mut unwanted = Vec::new();
         for one in &taken.messages {
             match read_message(pg, one) {
                 Some(message) if matches(&request.filter, &message) => {
-                    bytes += message.body.len() as u64;
+                    let tally =
+                        if one.attempt > 1 { &mut counted.again } else { &mut counted.first };
+                    tally.messages += 1;
+                    tally.bytes += message.body.len() as u64;
                     deliveries.push(self.delivery(pg, one, message, taken.visible_at));
                 }
                 Some(_) | None => unwanted.push(one.place),
@@ -195,8 +204,7 @@ impl Inner {
         if !unwanted.is_empty() {
             self.pass_over(pg, &unwanted);
         }
-        let count = (deliveries.len() - before) as u64;
-        (self.neighbours.count_delivered)(pg.log.pg(), count, bytes);
+        self.count(pg.log.pg(), &request.topic, &request.group, &counted);
     }
 
     fn delivery(

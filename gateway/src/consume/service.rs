@@ -8,9 +8,10 @@ use super::pg::Pg;
 use super::state::{CursorId, QueueIndex};
 use super::{GroupUid, timekeeper};
 use crate::group::ClientId;
+use crate::observe::Deliveries;
 use metadata::model::{Group, RetryPolicy, Topic, TopicQueue};
 use parking_lot::RwLock;
-use protocol::names::GroupName;
+use protocol::names::{GroupName, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +20,16 @@ use storage::env::Env;
 use storage::format::PgId;
 use tokio::task::AbortHandle;
 
+type CountDelivered = dyn Fn(PgId, &TopicName, &GroupName, &Deliveries) + Send + Sync;
+
 /// What consumption asks of its neighbours.
 pub struct Neighbours {
     /// Whether a client was heard of lately.
     pub is_alive: Box<dyn Fn(&ClientId) -> bool + Send + Sync>,
     /// The group of this uid, while it exists.
     pub group: Box<dyn Fn(GroupUid) -> Option<Arc<Group>> + Send + Sync>,
-    /// Told how many messages, of how many bytes together, went out of a placement group.
-    pub count_delivered: Box<dyn Fn(PgId, u64, u64) + Send + Sync>,
+    /// Told what a group got of a topic from a placement group, or gave up.
+    pub count_delivered: Box<CountDelivered>,
 }
 
 /// Consumption. Cheap to clone.
@@ -159,11 +162,16 @@ impl Inner {
         }
     }
 
+    /// Counts what a group got of a topic, or gave up.
+    pub(super) fn count(&self, pg: PgId, topic: &Topic, group: &Group, what: &Deliveries) {
+        (self.neighbours.count_delivered)(pg, &topic.name, &group.name, what);
+    }
+
     pub(super) fn pg(&self, pg: PgId) -> Option<Arc<Pg>> {
         self.pgs.read().get(&pg).map(|adopted| Arc::clone(&adopted.pg))
     }
 
-    fn all(&self) -> Vec<Arc<Pg>> {
+    pub(super) fn all(&self) -> Vec<Arc<Pg>> {
         self.pgs.read().values().map(|adopted| Arc::clone(&adopted.pg)).collect()
     }
 }

@@ -8,6 +8,7 @@ use super::refused::{AckRefused, WriteRefused};
 use super::service::{Consume, Inner};
 use super::state::{AckDecision, ClaimRefused, CursorId};
 use super::{GroupUid, TAKEN_BACK};
+use crate::observe::Deliveries;
 use metadata::model::{Group, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -111,6 +112,8 @@ impl Consume {
         let id = CursorId { group: GroupUid(group.uid), queue: claim.queue };
         let given_up = inner.patiently(|| inner.give_up(&pg, group, id, &claim)).await?;
         let Some((end, had_no_room)) = given_up else { return Ok(()) };
+        let counted = Deliveries { dead_letters: 1, ..Deliveries::default() };
+        inner.count(pg.log.pg(), topic, group, &counted);
         if had_no_room {
             inner.lines.wake(id);
         }

@@ -46,10 +46,8 @@ fn neighbours(catalog: Catalog, clients: Clients, stats: Stats) -> Neighbours {
     Neighbours {
         is_alive: Box::new(move |client| clients.is_alive(client)),
         group: Box::new(move |uid| catalog.groups().into_iter().find(|group| group.uid == uid.0)),
-        count_delivered: Box::new(move |pg, messages, bytes| {
-            if let Some(pg) = stats.pg(pg) {
-                pg.count_delivered(messages, bytes);
-            }
+        count_delivered: Box::new(move |pg, topic, group, what| {
+            stats.count_delivered(pg, topic, group, what);
         }),
     }
 }

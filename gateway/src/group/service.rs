@@ -92,6 +92,13 @@ impl Clients {
         senders.map(|(id, client)| (id.clone(), client.registration.clone())).collect()
     }
 
+    /// All living clients, in no order.
+    pub fn all(&self) -> Vec<Arc<Registration>> {
+        let registry = self.inner.registry.lock();
+        let living = registry.all(self.inner.env.monotonic());
+        living.map(|client| Arc::clone(&client.registration)).collect()
+    }
+
     /// The groups of which a living member subscribes to `topic`, sorted.
     pub fn groups_of_topic(&self, topic: &TopicName) -> Vec<GroupName> {
         let registry = self.inner.registry.lock();

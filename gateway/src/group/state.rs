@@ -124,6 +124,11 @@ impl<X: Default> Registry<X> {
         alive(now, client.heard).then_some(&mut client.extra)
     }
 
+    /// All living clients, in no order.
+    pub(super) fn all(&self, now: Duration) -> impl Iterator<Item = &Client<X>> {
+        self.clients.values().filter(move |client| alive(now, client.heard))
+    }
+
     /// The living members of a group, by id.
     pub(super) fn consumers<'a>(
         &'a self,

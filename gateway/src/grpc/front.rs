@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::consume::filter::Filter;
 use crate::consume::{Delivery, Invisible, Receive};
 use crate::group::ClientId;
+use crate::observe::spans;
 use crate::produce;
 use crate::settings::HostPort;
 use metadata::model::{Group, Topic, parse_broker_name};
@@ -102,6 +103,7 @@ impl Front {
         let peer = call::connection(&request).peer;
         let messages = request.into_inner().messages;
         let name = send::topic(&messages, self.cluster())?;
+        spans::about(name.as_str(), None);
         let ids = send::ids(&messages);
         let now = self.broker.env.now();
         let origin = produce::Origin { topic: &name, peer, store_host: self.store_host, now };
@@ -149,6 +151,7 @@ impl Front {
         };
         let (language, expression) = settings::expression(asked.filter_expression.as_ref());
         let filter = Filter::parse(language, expression)?;
+        spans::about(name.as_str(), Some(group.as_str()));
         let topic = self.topic(&name)?;
         let group = self.group(&group).await?;
         if !topic.permission.read {
@@ -172,6 +175,7 @@ impl Front {
         group: Option<&Resource>,
     ) -> Result<(Arc<Topic>, Arc<Group>), Refused> {
         let (name, group) = (convert::topic(topic, self.cluster())?, convert::group(group)?);
+        spans::about(name.as_str(), Some(group.as_str()));
         let topic = self.topic(&name)?;
         let known = self.broker.catalog.group(group.as_str());
         Ok((topic, known.ok_or(Refused::GroupNotFound(group))?))

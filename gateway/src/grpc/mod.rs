@@ -27,6 +27,7 @@ mod receive;
 mod receive_stream;
 mod refused;
 mod route;
+mod rpc;
 mod send;
 mod service;
 mod settings;

@@ -18,7 +18,8 @@ use tokio_stream::Stream;
 /// The stream of one answer. It needs no task: the connection takes from it as it can write.
 pub(super) struct ReceiveStream {
     env: Env,
-    status: Option<Status>,
+    /// Until it is sent.
+    pub(super) status: Option<Status>,
     deliveries: std::vec::IntoIter<Delivery>,
     /// The client's own, echoed.
     namespace: String,

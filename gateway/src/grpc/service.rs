@@ -4,9 +4,9 @@ use super::call;
 use super::front::Front;
 use super::health::Health;
 use super::receive_stream::ReceiveStream;
-use super::refused::{Refused, ok};
+use super::refused::ok;
 use super::telemetry::{Speaker, TelemetryStream};
-use super::{ack, send};
+use super::{ack, rpc, send};
 use crate::broker::Broker;
 use protocol::grpc::FILE_DESCRIPTOR_SET;
 use protocol::grpc::v2::messaging_service_server::{MessagingService, MessagingServiceServer};
@@ -58,53 +58,51 @@ fn unimplemented<T>(rpc: &str) -> Result<T, Status> {
     Err(Status::unimplemented(format!("{rpc} is not served by this version")))
 }
 
-/// The answer, or its shape with the refusal's status and nothing else.
-fn answer<T>(
-    rpc: &'static str,
-    outcome: Result<T, Refused>,
-    refusal: impl FnOnce(&Refused) -> T,
-) -> Result<Response<T>, Status> {
-    Ok(Response::new(outcome.unwrap_or_else(|refused| {
-        tracing::debug!(rpc, %refused, "request refused");
-        refusal(&refused)
-    })))
-}
-
 #[tonic::async_trait]
 impl MessagingService for Front {
     async fn query_route(
         &self,
         request: Request<QueryRouteRequest>,
     ) -> Result<Response<QueryRouteResponse>, Status> {
-        answer("QueryRoute", self.route(&request), |refused| QueryRouteResponse {
+        let outcome = async { self.route(&request) };
+        self.answer(rpc::QUERY_ROUTE, outcome, |refused| QueryRouteResponse {
             status: Some(refused.status()),
             message_queues: Vec::new(),
         })
+        .await
     }
 
     async fn heartbeat(
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let outcome = self.heartbeat(&request).map(|()| HeartbeatResponse { status: Some(ok()) });
-        answer("Heartbeat", outcome, |refused| HeartbeatResponse { status: Some(refused.status()) })
+        let outcome = async {
+            self.heartbeat(&request)?;
+            Ok(HeartbeatResponse { status: Some(ok()) })
+        };
+        self.answer(rpc::HEARTBEAT, outcome, |refused| HeartbeatResponse {
+            status: Some(refused.status()),
+        })
+        .await
     }
 
     async fn send_message(
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        answer("SendMessage", self.send(request).await, send::refusal)
+        self.answer(rpc::SEND_MESSAGE, self.send(request), send::refusal).await
     }
 
     async fn query_assignment(
         &self,
         request: Request<QueryAssignmentRequest>,
     ) -> Result<Response<QueryAssignmentResponse>, Status> {
-        answer("QueryAssignment", self.assignment(&request), |refused| QueryAssignmentResponse {
+        let outcome = async { self.assignment(&request) };
+        self.answer(rpc::QUERY_ASSIGNMENT, outcome, |refused| QueryAssignmentResponse {
             status: Some(refused.status()),
             assignments: Vec::new(),
         })
+        .await
     }
 
     type ReceiveMessageStream = ReceiveStream;
@@ -113,29 +111,31 @@ impl MessagingService for Front {
         &self,
         request: Request<ReceiveMessageRequest>,
     ) -> Result<Response<ReceiveStream>, Status> {
-        let outcome = self.receive(&request).await;
-        answer("ReceiveMessage", outcome, |refused| {
+        self.answer(rpc::RECEIVE_MESSAGE, self.receive(&request), |refused| {
             ReceiveStream::refused(self.broker.env.clone(), refused)
         })
+        .await
     }
 
     async fn ack_message(
         &self,
         request: Request<AckMessageRequest>,
     ) -> Result<Response<AckMessageResponse>, Status> {
-        answer("AckMessage", self.ack(request).await, ack::refusal)
+        self.answer(rpc::ACK_MESSAGE, self.ack(request), ack::refusal).await
     }
 
     async fn forward_message_to_dead_letter_queue(
         &self,
         request: Request<ForwardMessageToDeadLetterQueueRequest>,
     ) -> Result<Response<ForwardMessageToDeadLetterQueueResponse>, Status> {
-        let outcome = self.dead_letter(request).await;
-        let outcome =
-            outcome.map(|()| ForwardMessageToDeadLetterQueueResponse { status: Some(ok()) });
-        answer("ForwardMessageToDeadLetterQueue", outcome, |refused| {
+        let outcome = async {
+            self.dead_letter(request).await?;
+            Ok(ForwardMessageToDeadLetterQueueResponse { status: Some(ok()) })
+        };
+        self.answer(rpc::FORWARD_TO_DEAD_LETTER_QUEUE, outcome, |refused| {
             ForwardMessageToDeadLetterQueueResponse { status: Some(refused.status()) }
         })
+        .await
     }
 
     type PullMessageStream = tokio_stream::Empty<Result<PullMessageResponse, Status>>;
@@ -200,26 +200,31 @@ impl MessagingService for Front {
         &self,
         request: Request<NotifyClientTerminationRequest>,
     ) -> Result<Response<NotifyClientTerminationResponse>, Status> {
-        let outcome = self.goodbye(&request);
-        let outcome = outcome.map(|()| NotifyClientTerminationResponse { status: Some(ok()) });
-        answer("NotifyClientTermination", outcome, |refused| NotifyClientTerminationResponse {
-            status: Some(refused.status()),
+        let outcome = async {
+            self.goodbye(&request)?;
+            Ok(NotifyClientTerminationResponse { status: Some(ok()) })
+        };
+        self.answer(rpc::NOTIFY_CLIENT_TERMINATION, outcome, |refused| {
+            NotifyClientTerminationResponse { status: Some(refused.status()) }
         })
+        .await
     }
 
     async fn change_invisible_duration(
         &self,
         request: Request<ChangeInvisibleDurationRequest>,
     ) -> Result<Response<ChangeInvisibleDurationResponse>, Status> {
-        let outcome = self.change(request).await;
-        let outcome = outcome.map(|receipt_handle| ChangeInvisibleDurationResponse {
-            status: Some(ok()),
-            receipt_handle,
-        });
-        answer("ChangeInvisibleDuration", outcome, |refused| ChangeInvisibleDurationResponse {
-            status: Some(refused.status()),
-            receipt_handle: String::new(),
+        let outcome = async {
+            let receipt_handle = self.change(request).await?;
+            Ok(ChangeInvisibleDurationResponse { status: Some(ok()), receipt_handle })
+        };
+        self.answer(rpc::CHANGE_INVISIBLE_DURATION, outcome, |refused| {
+            ChangeInvisibleDurationResponse {
+                status: Some(refused.status()),
+                receipt_handle: String::new(),
+            }
         })
+        .await
     }
 
     async fn recall_message(

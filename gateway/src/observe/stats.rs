@@ -1,19 +1,26 @@
-//! Counters of what passed through, per placement group.
+//! Counters of what passed through, and what they show.
 
 use super::days::{Days, Mornings};
+use super::names::MessageType;
 use super::rates::{Rates, SAMPLE_INTERVAL, Samples};
+use super::requests::{Request, Requests};
+use super::traffic::{Delivered, Deliveries, Sent, Tally, Traffic};
 use parking_lot::Mutex;
+use protocol::names::{GroupName, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use storage::Distribution;
 use storage::env::{Env, Timestamp};
 use storage::format::PgId;
 
-/// The counters of all placement groups of this gateway. Cheap to clone.
+/// All counters of this gateway. Cheap to clone.
 #[derive(Clone)]
 pub struct Stats {
     pgs: Arc<BTreeMap<PgId, PgStats>>,
+    traffic: Arc<Traffic>,
+    requests: Arc<Requests>,
     started: Timestamp,
     env: Env,
 }
@@ -37,7 +44,8 @@ impl Stats {
     /// Counters at zero for `pgs`.
     pub fn new(pgs: impl IntoIterator<Item = PgId>, env: Env) -> Stats {
         let pgs = pgs.into_iter().map(|pg| (pg, PgStats::default())).collect();
-        let stats = Stats { pgs: Arc::new(pgs), started: env.now(), env };
+        let (traffic, requests) = (Arc::default(), Arc::default());
+        let stats = Stats { pgs: Arc::new(pgs), traffic, requests, started: env.now(), env };
         stats.sample();
         stats
     }
@@ -45,6 +53,49 @@ impl Stats {
     /// `None` for a placement group that this gateway did not open at its start.
     pub fn pg(&self, pg: PgId) -> Option<&PgStats> {
         self.pgs.get(&pg)
+    }
+
+    /// Counts acknowledged sends to a topic, all of one type.
+    pub fn count_received(&self, pg: PgId, topic: &TopicName, kind: MessageType, tally: Tally) {
+        if let Some(pg) = self.pg(pg) {
+            pg.received.add(tally);
+        }
+        self.traffic.received(topic, kind, tally);
+    }
+
+    /// Counts what a group got of a topic from one placement group, or gave up.
+    pub fn count_delivered(
+        &self,
+        pg: PgId,
+        topic: &TopicName,
+        group: &GroupName,
+        what: &Deliveries,
+    ) {
+        if let Some(pg) = self.pg(pg) {
+            pg.delivered.add(what.first);
+            pg.delivered.add(what.again);
+        }
+        self.traffic.delivered(topic, group, what);
+    }
+
+    /// Counts a request that was answered with `response`, which is the name of a code.
+    pub fn count_request(&self, request: &Request, response: &'static str, took: Duration) {
+        self.requests.answered(request, response, took);
+    }
+
+    /// What came in and went out by name, in no order. Lets go of topics and groups that `topic`
+    /// and `group` do not want.
+    pub fn traffic(
+        &self,
+        topic: impl Fn(&TopicName) -> bool,
+        group: impl Fn(&GroupName) -> bool,
+    ) -> (Vec<Sent>, Vec<Delivered>) {
+        self.traffic.read(topic, group)
+    }
+
+    /// Microseconds that requests took, by request and the name of the response's code, in order.
+    pub fn request_times(&self) -> Vec<(Request, &'static str, Distribution)> {
+        self.requests.read()
     }
 
     /// When counting began.
@@ -81,16 +132,6 @@ impl Stats {
 }
 
 impl PgStats {
-    /// Counts acknowledged sends; `bytes` are body bytes.
-    pub fn count_received(&self, messages: u64, bytes: u64) {
-        self.received.add(messages, bytes);
-    }
-
-    /// Counts deliveries, each redelivery anew.
-    pub fn count_delivered(&self, messages: u64, bytes: u64) {
-        self.delivered.add(messages, bytes);
-    }
-
     /// Messages that had come in when today and yesterday began.
     pub fn received_mornings(&self) -> Mornings {
         self.received.days.lock().mornings()
@@ -113,9 +154,11 @@ impl PgStats {
 }
 
 impl Counter {
-    fn add(&self, messages: u64, bytes: u64) {
-        self.messages.fetch_add(messages, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    fn add(&self, tally: Tally) {
+        if tally.messages > 0 {
+            self.messages.fetch_add(tally.messages, Ordering::Relaxed);
+            self.bytes.fetch_add(tally.bytes, Ordering::Relaxed);
+        }
     }
 
     fn read(&self) -> (u64, u64) {

@@ -1,5 +1,6 @@
 //! The kind of a message, told by what it carries, and whether a topic takes it.
 
+use crate::observe::names::MessageType;
 use metadata::model::TopicKind;
 use protocol::stored::{Properties, property};
 use std::fmt;
@@ -19,6 +20,20 @@ pub enum MessageKind {
     Lite,
     /// To be delivered before others.
     Priority,
+}
+
+impl MessageKind {
+    /// What metrics call it.
+    pub const fn counted_as(self) -> MessageType {
+        match self {
+            MessageKind::Normal => MessageType::Normal,
+            MessageKind::Fifo => MessageType::Fifo,
+            MessageKind::Delay => MessageType::Delay,
+            MessageKind::Transaction => MessageType::Transaction,
+            MessageKind::Lite => MessageType::Lite,
+            MessageKind::Priority => MessageType::Priority,
+        }
+    }
 }
 
 impl fmt::Display for MessageKind {

@@ -5,7 +5,7 @@ use super::kind::{KindRefused, admit};
 use super::level::level;
 use super::outgoing::Outgoing;
 use super::queue::{QueueKey, choose};
-use crate::observe::Stats;
+use crate::observe::{Stats, Tally};
 use crate::ownership::{Owned, PlacementGroup};
 use metadata::model::{Durability, Topic, TopicQueue};
 use parking_lot::RwLock;
@@ -127,15 +127,15 @@ impl Produce {
         let level = level(topic.durability, asked).map_err(SendRefused::LevelNotServed)?;
         let queue = self.queue(topic, &first.queue_key)?;
         let pg = self.owned.get(queue.pg).ok_or(SendRefused::NotServedHere(queue.pg))?;
-        let bytes: usize = messages.iter().map(|outgoing| outgoing.message.body.len()).sum();
+        let bytes = messages.iter().map(|outgoing| outgoing.message.body.len() as u64).sum();
+        let counted_as = first.kind.counted_as();
         let drafts = messages.into_iter().map(|message| draft(message, queue));
         let drafts = drafts.collect::<Result<_, _>>()?;
         let appended = append(pg, drafts)?;
         pg.log.reached(level, appended.end).await.map_err(|_lost| SendRefused::OutcomeUnknown)?;
         let sent = sent(queue, &appended);
-        if let Some(stats) = self.stats.pg(queue.pg) {
-            stats.count_received(sent.len() as u64, bytes as u64);
-        }
+        let tally = Tally { messages: sent.len() as u64, bytes };
+        self.stats.count_received(queue.pg, &topic.name, counted_as, tally);
         Ok(sent)
     }
 

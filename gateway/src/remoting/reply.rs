@@ -80,7 +80,7 @@ impl From<AttributeRefused> for Refusal {
 impl Refusal {
     /// The response code (spec C.2), as `AdminBrokerProcessor` and `DefaultRequestProcessor` of
     /// Apache 5.5.0 choose it.
-    fn code(&self) -> i32 {
+    pub(super) fn code(&self) -> i32 {
         match self {
             Refusal::Unsupported(_) => ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
             // Exceptions of header and body decoding, and of `AttributeUtil`.

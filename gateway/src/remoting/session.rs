@@ -9,12 +9,14 @@ use super::{client, group, route, topic};
 use crate::broker::Broker;
 use crate::group::ClientId;
 use crate::listen::{Connection, ConnectionInfo};
+use crate::observe::{Request, names, spans};
 use crate::settings::HostPort;
-use protocol::remoting::{Frame, RequestCode};
+use protocol::remoting::{Frame, RequestCode, ResponseCode};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument;
 
 /// What a port is to its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +85,18 @@ impl Answers for Session<'_> {
             tracing::debug!(peer = %self.peer, opaque = request.opaque, "reply to no request");
             return None;
         }
+        let begin = self.broker.env.monotonic();
+        let what = Request::remoting(RequestCode::name(request.code).unwrap_or(names::OTHER));
+        let span = spans::request(&what);
         let answer = match self.role {
-            Role::NameServer => self.as_name_server(&request),
-            Role::Broker => self.as_broker(&request).await,
+            Role::NameServer => span.in_scope(|| self.as_name_server(&request)),
+            Role::Broker => self.as_broker(&request).instrument(span.clone()).await,
         };
+        let code = answer.as_ref().map_or_else(Refusal::code, |_| ResponseCode::SUCCESS);
+        let code = ResponseCode::name(code).unwrap_or(names::OTHER);
+        spans::answered(&span, code);
+        let took = self.broker.env.monotonic().saturating_sub(begin);
+        self.broker.stats.count_request(&what, code, took);
         if let Err(refusal) = &answer {
             let (peer, role, code) = (self.peer, self.role, request.code);
             tracing::debug!(%peer, ?role, code, error = %refusal, "request refused");

@@ -17,7 +17,8 @@ const SYNC_MICROS: &[u64] = &[
 /// What a store measured since it was opened; see [`super::Store::metrics`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
-    /// Bytes of records in a group, which is what one sync makes durable. Without the journal's own framing and padding.
+    /// Bytes of records in a group, which is what one sync makes durable; without the journal's own
+    /// framing and padding.
     pub group_bytes: Distribution,
     /// Records in a group.
     pub group_records: Distribution,

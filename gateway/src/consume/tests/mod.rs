@@ -92,6 +92,7 @@ async fn after_the_last_attempt_a_message_is_a_dead_letter_that_says_where_it_ca
         assert_eq!(world.receive(&ask).await[0].attempt, attempt);
     }
     assert_eq!(world.receive(&ask).await, []);
+    assert_eq!(world.dead_letters(), 1);
     let dead = world.receive(&world.ask_dead_letters()).await.remove(0);
     let properties = &dead.message.properties;
     assert_eq!(dead.message.topic, "%DLQ%group");
@@ -118,6 +119,7 @@ async fn a_consumer_can_give_a_message_up_and_doing_it_twice_is_fine() {
     for _ in 0..2 {
         world.consume.dead_letter(&world.group, &world.topic, handle).await.unwrap();
     }
+    assert_eq!(world.dead_letters(), 1);
     let dead = world.receive(&world.ask_dead_letters()).await;
     assert_eq!(bodies(&dead), bodies(&got[1..]));
     assert_eq!((dead[0].message.reconsume_times, dead[0].message.queue_id), (1, 0));

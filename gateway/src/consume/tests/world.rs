@@ -29,6 +29,7 @@ pub(super) struct World {
     /// Whether clients are alive.
     pub(super) alive: Arc<AtomicBool>,
     delivered: Arc<AtomicU64>,
+    dead_letters: Arc<AtomicU64>,
     turn: AtomicUsize,
 }
 
@@ -116,12 +117,15 @@ impl World {
         let alive = Arc::new(AtomicBool::new(true));
         let is_alive = Arc::clone(&alive);
         let delivered = Arc::new(AtomicU64::new(0));
+        let dead_letters = Arc::new(AtomicU64::new(0));
         let (known, count) = (Arc::clone(&group), Arc::clone(&delivered));
+        let given_up = Arc::clone(&dead_letters);
         let neighbours = Neighbours {
             is_alive: Box::new(move |_| is_alive.load(Ordering::Relaxed)),
             group: Box::new(move |uid| (uid.0 == known.uid).then(|| Arc::clone(&known))),
-            count_delivered: Box::new(move |_, messages, _| {
-                count.fetch_add(messages, Ordering::Relaxed);
+            count_delivered: Box::new(move |_, _, _, what| {
+                count.fetch_add(what.first.messages + what.again.messages, Ordering::Relaxed);
+                given_up.fetch_add(what.dead_letters, Ordering::Relaxed);
             }),
         };
         let consume = Consume::new(env.clone(), &SECRET, neighbours);
@@ -129,7 +133,7 @@ impl World {
             consume.adopt(log.clone(), |_| true).unwrap();
         }
         let turn = AtomicUsize::new(0);
-        World { env, consume, topic, group, patient, disk, alive, delivered, turn }
+        World { env, consume, topic, group, patient, disk, alive, delivered, dead_letters, turn }
     }
 
     pub(super) fn cluster() -> Cluster {
@@ -156,6 +160,10 @@ impl World {
         for pg in self.pgs() {
             timekeeper::look(&self.consume.0, &self.consume.0.pg(pg).unwrap(), strangers_live);
         }
+    }
+
+    pub(super) fn dead_letters(&self) -> u64 {
+        self.dead_letters.load(Ordering::Relaxed)
     }
 
     pub(super) fn delivered(&self) -> u64 {
