@@ -2,8 +2,6 @@
 //! dashboard asks for nothing else.
 #![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
-mod harness;
-
 use client::{Config, Delivery, Filter, Message, Producer, Receive, SimpleConsumer};
 use gateway::Gateway;
 use gateway::observe::names::{self, Kind, Metric};
@@ -15,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use storage::env::Env;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -73,6 +72,11 @@ impl Scrape {
     }
 }
 
+/// On the disk that is built on.
+fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
 /// A gateway on free ports with topic [`TOPIC`].
 async fn gateway(folder: &Path) -> Gateway {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -101,7 +105,8 @@ async fn receive(consumer: &SimpleConsumer, count: usize) -> Vec<Delivery> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_passed_through_is_shown() {
-    let gateway = gateway(&harness::folder("metrics-traffic")).await;
+    let folder = folder();
+    let gateway = gateway(folder.path()).await;
     let http = gateway.addresses().http;
     let producer = Producer::start(config(&gateway), [TOPIC]).await.unwrap();
     for _ in 0..9 {
@@ -174,7 +179,8 @@ async fn what_passed_through_is_shown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_again_counts_as_a_retry_and_what_waits_as_ready() {
-    let gateway = gateway(&harness::folder("metrics-lag")).await;
+    let folder = folder();
+    let gateway = gateway(folder.path()).await;
     let producer = Producer::start(config(&gateway), [TOPIC]).await.unwrap();
     let consumer = SimpleConsumer::start(config(&gateway), GROUP, [(TOPIC, Filter::all())]);
     let consumer = consumer.await.unwrap();
@@ -204,7 +210,8 @@ async fn what_comes_again_counts_as_a_retry_and_what_waits_as_ready() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_is_there_once_and_the_dashboard_asks_for_no_other() {
-    let gateway = gateway(&harness::folder("metrics-dashboard")).await;
+    let folder = folder();
+    let gateway = gateway(folder.path()).await;
     let scrape = Scrape::of(gateway.addresses().http).await;
     gateway.stop().await;
     let named: BTreeMap<String, String> = names::ALL
