@@ -33,7 +33,7 @@ impl Http {
     fn open(name: &str) -> Http {
         let data = harness::folder(&format!("admin-http-{name}")).join("data");
         std::fs::create_dir_all(&data).unwrap();
-        Http(Broker::start_with(&data, &["--journal-capacity=64MiB"]))
+        Http(Broker::start_with(&data, &["--journal-capacity=128MiB"]))
     }
 
     fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {

@@ -23,7 +23,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-const JOURNAL: &str = "--journal-capacity=64MiB";
+const JOURNAL: &str = "--journal-capacity=128MiB";
 
 /// A broker with topic `t`.
 struct Fixture {

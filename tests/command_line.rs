@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::process::Command;
 
 /// Small enough to start at once.
-const SMALL_JOURNAL: [&str; 1] = ["--journal-capacity=64MiB"];
+const SMALL_JOURNAL: [&str; 1] = ["--journal-capacity=128MiB"];
 
 /// A broker, and a shell whose environment knows where it is.
 struct Shell {

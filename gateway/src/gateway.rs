@@ -25,6 +25,9 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Calls open at once on one connection, parked polls and Telemetry streams included.
 const STREAMS_MAX: u32 = 10_000;
+/// Calls that a client may have given up before we looked at them; past that HTTP/2 takes it for an attack and closes
+/// the connection. A burst of time-outs of one client is as large as what it has in flight.
+const GIVEN_UP_MAX: usize = STREAMS_MAX as usize;
 /// How often a silent connection is asked whether it is there, and how long it may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -256,6 +259,7 @@ async fn serve_grpc(connections: mpsc::Receiver<Connection>, broker: Arc<Broker>
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(GIVEN_UP_MAX))
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_ANSWER_MAX))
         .add_routes(grpc::service(Arc::clone(&broker)))

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The smallest journal segment, in bytes: a frame of 8 MiB must fit with room to spare.
-pub const SEGMENT_BYTES_MIN: u64 = 16 * MIB;
+/// The smallest journal segment, in bytes. The largest atomic group is a quarter of a segment, and it must hold a
+/// request of several messages of 4 MiB.
+pub const SEGMENT_BYTES_MIN: u64 = 32 * MIB;
 /// Segments that a journal has at least: one being written, two spare, one to free.
 pub const SEGMENTS_MIN: u64 = 4;
 /// Placement groups of a cluster at most (design: 64 by default in a cluster, 4 embedded).
@@ -211,8 +212,8 @@ mod tests {
     fn a_tiny_journal_is_refused_with_the_least_size() {
         let mut settings = Settings::embedded("data".into());
         settings.journal = JournalSettings::of_capacity(MIB);
-        assert!(settings.check().unwrap_err().contains("at least 64 MiB"));
-        settings.journal = JournalSettings::of_capacity(64 * MIB);
+        assert!(settings.check().unwrap_err().contains("at least 128 MiB"));
+        settings.journal = JournalSettings::of_capacity(128 * MIB);
         assert_eq!(settings.check(), Ok(()));
     }
 }

@@ -37,7 +37,7 @@ impl World {
         let mut settings = Settings::embedded(data.path().join("data"));
         let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
         settings.listen = Listen { grpc: any, nameserver: any, broker: any, http: any };
-        settings.journal = JournalSettings::of_capacity(64 << 20);
+        settings.journal = JournalSettings::of_capacity(128 << 20);
         change(&mut settings);
         let gateway = Gateway::start(settings, Env::system()).await.unwrap();
         World { gateway, _data: data }

@@ -206,7 +206,7 @@ async fn a_full_journal_refuses_sends_but_not_acks_and_nothing_is_lost() {
             break status;
         }
         sent += 1;
-        assert!(sent < 64, "a journal of 64 MiB takes fewer than 64 messages of 1 MiB");
+        assert!(sent < 128, "a journal of 128 MiB takes fewer than 128 messages of 1 MiB");
     };
     assert_eq!(refusal.code(), Code::TooManyRequests);
     assert!(refusal.message.contains("--journal-capacity"), "{}", refusal.message);

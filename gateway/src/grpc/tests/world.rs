@@ -41,7 +41,7 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Settings)) -> World {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listen = &mut settings.listen;
     (listen.grpc, listen.nameserver, listen.broker, listen.http) = (free, free, free, free);
-    settings.journal = JournalSettings::of_capacity(64 << 20);
+    settings.journal = JournalSettings::of_capacity(128 << 20);
     change(&mut settings);
     let gateway = Gateway::start(settings, Env::system()).await.unwrap();
     let routes = crate::grpc::service(gateway.broker().clone());
