@@ -3,6 +3,7 @@
 use client::{Advice, Config, Error, Outcome, Producer, Tls};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -66,7 +67,14 @@ async fn a_server_that_never_answers_leaves_the_outcome_unknown() {
 
 #[tokio::test]
 async fn a_server_that_hangs_up_leaves_the_outcome_unknown() {
-    let server = server(|stream| async move { drop(stream) }).await;
+    let server = server(|mut stream| async move {
+        // More than the preface and its settings: the request has gone out.
+        let mut taken = 0;
+        while taken < 200 {
+            taken += stream.read(&mut [0; 64]).await.unwrap();
+        }
+    })
+    .await;
     let error = start_error(config(server.address)).await;
     assert!(matches!(error, Error::Broken { .. }), "{error:?}");
     assert_eq!(error.outcome(), Outcome::Unknown);
