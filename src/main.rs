@@ -1,6 +1,8 @@
 //! The `stratamq` command: `serve` starts a broker, the other commands talk to one.
 mod cli;
 mod serve;
+#[cfg(feature = "otel")]
+mod traces;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -66,6 +66,9 @@ pub(crate) struct Serve {
     /// Log lines as JSON
     #[arg(long)]
     log_json: bool,
+    #[cfg(feature = "otel")]
+    #[command(flatten)]
+    traces: crate::traces::TraceFlags,
 }
 
 impl Serve {
@@ -94,7 +97,6 @@ impl Serve {
 /// Runs the broker until SIGTERM or Ctrl-C. A clean stop is drained and synced, and ends with 0; 2 is a wrong setting,
 /// 1 anything else.
 pub(crate) fn run(serve: Serve) -> ExitCode {
-    start_log(serve.log_json);
     match try_run(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -108,13 +110,18 @@ pub(crate) fn run(serve: Serve) -> ExitCode {
 }
 
 fn try_run(serve: Serve) -> anyhow::Result<()> {
-    let settings = serve.settings();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("stratamq")
         .build()
         .context("cannot start the runtime")?;
-    let clean = runtime.block_on(serve_until_told(settings))?;
+    let clean = {
+        let _in_runtime = runtime.enter();
+        let log = Log::start(&serve)?;
+        let clean = runtime.block_on(serve_until_told(serve.settings()));
+        log.close();
+        clean?
+    };
     runtime.shutdown_timeout(Duration::from_millis(100));
     if !clean {
         bail!("the stop took longer than {} s; some work was cut off", STOP_TIME_MAX.as_secs());
@@ -172,11 +179,43 @@ Try, in another terminal:
     Ok(())
 }
 
-fn start_log(json: bool) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("STRATAMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { log.json().init() } else { log.init() }
+/// Where events and spans go: lines on standard error, and traces where they are wanted.
+struct Log {
+    #[cfg(feature = "otel")]
+    traces: Option<crate::traces::Traces>,
+}
+
+impl Log {
+    fn start(serve: &Serve) -> anyhow::Result<Log> {
+        use tracing_subscriber::layer::SubscriberExt;
+        use tracing_subscriber::util::SubscriberInitExt;
+        use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+        let filter = EnvFilter::try_from_env("STRATAMQ_LOG");
+        let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+        let lines = fmt::layer().with_writer(std::io::stderr);
+        let lines: Box<dyn Layer<Registry> + Send + Sync> =
+            if serve.log_json { lines.json().boxed() } else { lines.boxed() };
+        let lines = Registry::default().with(lines.with_filter(filter));
+        #[cfg(feature = "otel")]
+        {
+            let traces = serve.traces.open()?;
+            lines.with(traces.as_ref().map(crate::traces::Traces::layer)).init();
+            Ok(Log { traces })
+        }
+        #[cfg(not(feature = "otel"))]
+        {
+            lines.init();
+            Ok(Log {})
+        }
+    }
+
+    /// Sends what waits.
+    fn close(self) {
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces {
+            traces.close();
+        }
+    }
 }
 
 /// `512MiB`, `8GiB`, `1073741824`.

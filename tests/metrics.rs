@@ -82,7 +82,7 @@ async fn gateway(folder: &Path) -> Gateway {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = Settings {
         listen: Listen { grpc: free, nameserver: free, broker: free, http: free },
-        journal: JournalSettings::of_capacity(64 << 20),
+        journal: JournalSettings::of_capacity(128 << 20),
         ..Settings::embedded(folder.to_owned())
     };
     let gateway = Gateway::start(settings, Env::system()).await.unwrap();
