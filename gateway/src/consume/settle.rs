@@ -120,7 +120,7 @@ impl Consume {
         Ok(pg.recorded(end).await?)
     }
 
-    /// Takes back deliveries that could not be passed on: visible after [`TAKEN_BACK`], as the same
+    /// Takes back deliveries that could not be passed on: visible after a second, as the same
     /// attempt. Does not wait; what cannot be recorded comes back when its invisible time ends.
     pub fn nack(&self, deliveries: &[Delivery]) {
         self.0.take_back(deliveries);
