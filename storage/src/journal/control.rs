@@ -106,10 +106,14 @@ impl Writer {
     /// Queues are gone: what only they held is given back.
     fn forget(&mut self, copy: &PgCopy, queues: &[QueueUid]) {
         copy.state.lock().forgotten.extend(queues);
+        let mut present: BTreeSet<QueueUid> = BTreeSet::new();
         for segment in self.shared.segments.lock().iter() {
+            present.extend(segment.queues_of(copy.pg));
             segment.evict(copy.pg, queues);
         }
-        for part in queues.chunks(ForgetRecord::QUEUES_MAX) {
+        // Whoever forgets a topic tells every placement group, and few of them had it.
+        let known: Vec<_> = queues.iter().copied().filter(|q| present.contains(q)).collect();
+        for part in known.chunks(ForgetRecord::QUEUES_MAX) {
             let record = ForgetRecord { queues: part.to_vec() };
             // Without room the segments are given back all the same; after a restart the gateway
             // asks again.

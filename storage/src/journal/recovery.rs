@@ -333,10 +333,9 @@ fn fold(
     for step in steps {
         if let Step::Frame { file, found } = step
             && let Some(file) = files.get(*file)
-            && let Some((kind, _)) = own_record(&file.bytes, found)
+            && let Some((JournalKind::Restate, _)) = own_record(&file.bytes, found)
         {
-            let fold = folds.entry(found.header.pg).or_default();
-            fold.restates_ahead += u32::from(kind == JournalKind::Restate);
+            folds.entry(found.header.pg).or_default().restates_ahead += 1;
         }
     }
     for step in steps {

@@ -21,16 +21,19 @@ fn every_boundary_of_a_short_life() {
 #[test]
 fn somewhere_in_each_of_many_lives() {
     let mut recycled = 0;
-    for seed in 0..20 {
+    // More of them by night: STRATAMQ_SEEDS=10000.
+    let seeds = std::env::var("STRATAMQ_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(20) {
         let mut dice = Dice(1000 + seed);
         let (mut rig, _log, mut history) = first_life(&mut dice, 250, 24);
-        for _ in 0..5 {
+        for life in 1..6 {
             let last = rig.disk.done() as u64;
             let done = (last - dice.below(last + 1).min(dice.below(last + 1))) as usize;
             let crash = if dice.below(2) == 0 { Crash::Process } else { Crash::Host };
             let disk = rig.disk.crashed(done, crash, &mut dice);
+            eprintln!("seed {seed}, life {life}: {crash:?} after {done} of {last}");
             let (next, mut log) = history.check(&disk, done, 24);
-            history = history.survived(&log, done);
+            history = history.survived(&next, &log, done);
             rig = next;
             live(&mut rig, &mut log, &mut history, &mut dice, 250);
         }

@@ -25,6 +25,8 @@ pub(super) struct Rig {
     pub(super) parts: Parts,
     pub(super) store: Store,
     pub(super) clock: Arc<ManualClock>,
+    /// Where the copy ended when it was opened.
+    pub(super) found_end: Lsn,
 }
 
 impl Rig {
@@ -41,7 +43,8 @@ impl Rig {
         let disk_of_parts = Arc::new(disk.clone());
         let parts = Parts::open(&config, env, disk_of_parts, None, OnFailure::Stop).unwrap();
         let store = parts.store();
-        Rig { disk: disk.clone(), parts, store, clock }
+        let found_end = parts.shared.copy(PG).state.lock().end;
+        Rig { disk: disk.clone(), parts, store, clock, found_end }
     }
 
     /// Writes what waits.
@@ -295,7 +298,7 @@ impl History {
     }
 
     /// What is left of it for the next life, which begins with what `log` has.
-    pub(super) fn survived(&self, log: &Log, done: usize) -> History {
+    pub(super) fn survived(&self, rig: &Rig, log: &Log, done: usize) -> History {
         let mut next = self.clone();
         let mut lives: BTreeSet<Lsn> = BTreeSet::new();
         log.replay(&mut |view| {
@@ -306,12 +309,12 @@ impl History {
         }
         next.sent.retain(|lsn, _| lives.contains(lsn));
         next.sent.values_mut().for_each(|sent| sent.at = 0);
-        next.acked = vec![(0, log.end())];
+        next.acked = vec![(0, rig.found_end), (rig.disk.done(), log.watermark(Level::Local))];
         next.shown.retain(|(at, ..)| *at <= done);
         next.forgotten.retain(|(at, _)| *at <= done);
         next.shown.iter_mut().for_each(|shown| shown.0 = 0);
         next.fences = Vec::new();
-        next.labels = vec![(0, log.epoch())];
+        next.labels = vec![(rig.disk.done(), log.epoch())];
         next.forgotten.iter_mut().for_each(|forgotten| forgotten.0 = 0);
         next
     }
