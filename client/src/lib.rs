@@ -26,8 +26,9 @@
 //!
 //! - A message is done with only when somebody says so; whatever is not comes again.
 //!
-//! Spans `send`, `receive` and `consume` are opened with [`tracing`]; [`Metrics`] is a snapshot of
-//! counters and histograms, to be exported by whatever a program uses.
+//! [`tracing`] spans are opened for each `send` and `receive` (level debug) and each `consume`
+//! (info); [`Metrics`] is a snapshot of counters and histograms, to be exported by whatever a
+//! program uses.
 //!
 //! It does not: compress or decompress bodies ([`Delivery::encoding`] says what came), verify
 //! digests, end transactions, speak of lite topics.

@@ -134,7 +134,7 @@ impl Sender {
             return Err(Error::Invalid { what: "there is no message to send".to_owned() });
         };
         let began = door::instant();
-        let span = tracing::info_span!(
+        let span = tracing::debug_span!(
             "send",
             topic = first.topic(),
             message_id = first.id(),

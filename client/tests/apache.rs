@@ -34,7 +34,7 @@ fn peer() -> Peer {
     }
 }
 
-/// Everything in one go: the suites above know the parts, this is about the other side.
+/// Everything in one go: the other suites know the parts, this is about the other side.
 #[tokio::test]
 #[ignore = "needs a server: ROCKETMQ_PROXY=HOST:PORT, then -- --ignored"]
 async fn what_is_sent_is_consumed_by_a_push_and_by_a_simple_consumer() {
@@ -107,4 +107,59 @@ async fn simple(config: Config, topic: &str, group: &str) {
     assert!(matches!(unknown, Some(Error::Refused { .. })), "{unknown:?}");
     consumer.close().await;
     producer.close().await;
+}
+
+/// Order as the server keeps it: `ROCKETMQ_FIFO` (default `stratamq-client-fifo`) names a topic of
+/// type `FIFO` and a group that consumes in order.
+#[tokio::test]
+#[ignore = "needs a server: ROCKETMQ_PROXY=HOST:PORT, then -- --ignored"]
+async fn messages_of_a_group_are_consumed_in_their_order() {
+    const GROUPS: usize = 4;
+    const EACH: usize = 15;
+    let config = peer().config;
+    let name = std::env::var("ROCKETMQ_FIFO").unwrap_or_else(|_| "stratamq-client-fifo".to_owned());
+    let consumed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let failed = Arc::new(Mutex::new(HashSet::new()));
+    let listener = {
+        let consumed = Arc::clone(&consumed);
+        move |delivery: Arc<Delivery>| {
+            let body = String::from_utf8(delivery.body.to_vec()).unwrap();
+            // The fifth of each group fails once; those behind it wait.
+            let fails = body.ends_with("-05") && failed.lock().unwrap().insert(body.clone());
+            if !fails {
+                consumed.lock().unwrap().push(body);
+            }
+            async move {
+                if fails { Consumed::After(Duration::from_millis(50)) } else { Consumed::Done }
+            }
+        }
+    };
+    let settings = PushSettings::new(&name).subscribe(&name, Filter::all());
+    let consumer = PushConsumer::start(config.clone(), settings, listener).await.unwrap();
+    let producer = Producer::start(config, [&name]).await.unwrap();
+    let run = Message::new(&name, "").id().to_owned();
+    for number in 0..EACH {
+        for group in 0..GROUPS {
+            let body = format!("{run}-{group}-{number:02}");
+            let message = Message::new(&name, body).group(format!("{run}-{group}"));
+            producer.send(message).await.unwrap();
+        }
+    }
+    let of_group = |group: usize| {
+        let prefix = format!("{run}-{group}-");
+        let consumed = consumed.lock().unwrap();
+        consumed.iter().filter(|body| body.starts_with(&prefix)).cloned().collect::<Vec<_>>()
+    };
+    let began = Instant::now();
+    while (0..GROUPS).any(|group| of_group(group).len() < EACH) {
+        assert!(began.elapsed() < PATIENCE, "{:?}", consumer.metrics());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    consumer.close().await;
+    producer.close().await;
+    for group in 0..GROUPS {
+        let expected: Vec<String> =
+            (0..EACH).map(|number| format!("{run}-{group}-{number:02}")).collect();
+        assert_eq!(of_group(group), expected);
+    }
 }
