@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Barrier, Semaphore};
 
-const JOURNAL: &str = "--journal-capacity=64MiB";
+const JOURNAL: &str = "--journal-capacity=128MiB";
 
 /// A broker with topic `t`.
 struct Fixture {
