@@ -1,0 +1,101 @@
+//! The results: JSON with everything, a page and a picture with what matters.
+
+use super::goals::{self, Outcome};
+use super::machine::Machine;
+use super::plot;
+use super::round::Numbers;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+#[derive(Serialize)]
+pub(crate) struct Results {
+    pub(crate) began: Machine,
+    pub(crate) ended: Machine,
+    /// One short round: to try the bench, not to quote.
+    pub(crate) quick: bool,
+    /// Of the load generator, each once; `--json --timeout=10s --endpoint` are left out.
+    pub(crate) commands: Vec<String>,
+    pub(crate) medians: Numbers,
+    pub(crate) rounds: Vec<Numbers>,
+}
+
+impl Results {
+    /// Writes results.json, results.md and results.svg.
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let outcomes = goals::outcomes(&self.medians);
+        let mut value = serde_json::to_value(self)?;
+        value["goals"] = serde_json::to_value(&outcomes)?;
+        std::fs::write(folder.join("results.json"), format!("{value:#}\n"))?;
+        std::fs::write(folder.join("results.md"), self.page(&outcomes))?;
+        std::fs::write(folder.join("results.svg"), plot::svg(&outcomes))
+    }
+
+    fn page(&self, outcomes: &[Outcome]) -> String {
+        let Machine { commit, processor, cores, memory_mib, kernel, java, date, load } =
+            &self.began;
+        let rounds = self.rounds.len();
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            page,
+            "# StrataMQ and Apache RocketMQ 5.5.0, side by side\n\n\
+             Written by `cargo bench --profile dist --bench peers`; medians of {rounds} round(s)\
+             {quick}.\n\n\
+             - {date} UTC, commit `{commit}`, {cores} cores of {processor}, {memory_mib} MiB\n\
+             - Linux {kernel}; {java}\n\
+             - load average {load} at the beginning, {after} at the end\n\
+             - 1 KiB bodies, 8 queues; the same load generator for both, on the same cores\n\n\
+             ![how many times better](results.svg)\n\n",
+            quick = if self.quick { ", short: not to be quoted" } else { "" },
+            after = self.ended.load,
+        );
+        page.push_str(
+            "| measure | StrataMQ | other | achieved | goal | |\n|---|---:|---:|---:|---:|---|\n",
+        );
+        for Outcome { measure, unit, ours, other, achieved, goal, met } in outcomes {
+            let other = other.map_or_else(|| "-".to_owned(), |other| shown(other, unit));
+            let times = |value: f64| match other.as_str() {
+                "-" => shown(value, unit),
+                _ => format!("{value:.2} x"),
+            };
+            let (ours, achieved) = (shown(*ours, unit), times(*achieved));
+            let (goal, met) = match (*goal > 0.0, met) {
+                (false, _) => ("-".to_owned(), "for orientation"),
+                (true, true) => (times(*goal), "reached"),
+                (true, false) => (times(*goal), "**missed**"),
+            };
+            let _ =
+                writeln!(page, "| {measure} | {ours} | {other} | {achieved} | {goal} | {met} |");
+        }
+        page.push_str("\n## Every number\n\nMedian, and the least and most of the rounds.\n\n");
+        page.push_str("| number | median | least | most |\n|---|---:|---:|---:|\n");
+        for (name, median) in &self.medians {
+            let of_rounds = || self.rounds.iter().filter_map(|round| round.get(name)).copied();
+            let least = of_rounds().fold(f64::INFINITY, f64::min);
+            let most = of_rounds().fold(f64::NEG_INFINITY, f64::max);
+            let _ = writeln!(page, "| {name} | {median:.1} | {least:.1} | {most:.1} |");
+        }
+        page.push_str("\n## Commands\n\n```text\n");
+        for command in &self.commands {
+            let _ = writeln!(page, "{command}");
+        }
+        page.push_str("```\n");
+        page
+    }
+}
+
+/// Three digits or so, with the unit.
+pub(crate) fn shown(value: f64, unit: &str) -> String {
+    match unit {
+        "us" if value >= 1e6 => format!("{:.2} s", value / 1e6),
+        "us" if value >= 1000.0 => format!("{:.2} ms", value / 1e3),
+        "us" => format!("{value:.0} us"),
+        "ms" if value >= 1000.0 => format!("{:.2} s", value / 1e3),
+        "B/s" => format!("{:.0} MiB/s", value / f64::from(1 << 20)),
+        "/s" => format!("{value:.0}/s"),
+        other => format!("{value:.0} {other}"),
+    }
+}
