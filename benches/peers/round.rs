@@ -267,7 +267,7 @@ fn groups(system: &System) -> Option<(f64, f64)> {
         let mut lines = text.lines().filter(|line| !line.starts_with('#'));
         let line = lines.find(|line| {
             let name = line.split([' ', '{']).next().unwrap_or_default();
-            name.contains("group_bytes") && name.ends_with(end)
+            name.contains("journal_group_size_bytes") && name.ends_with(end)
         })?;
         line.rsplit(' ').next()?.parse::<f64>().ok()
     };
