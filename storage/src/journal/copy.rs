@@ -136,6 +136,8 @@ pub(crate) struct PgCopy {
     /// While `synced` is below this, [`Level::Async`] is held back to it: a queue's new numbering
     /// must be durable before an offset of it is shown (design/replication.md §8, L2).
     hold: AtomicU64,
+    /// What [`Level::Async`] had reached when it was last held back: it never goes back.
+    held_at: AtomicU64,
     waiting: [Mutex<Waiters>; 2],
     /// The log of the epoch's owner, if it was asked for; of what type is the log's affair.
     pub(crate) owner: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
@@ -158,6 +160,7 @@ impl PgCopy {
             appended: AtomicU64::new(end),
             synced: AtomicU64::new(end),
             hold: AtomicU64::new(0),
+            held_at: AtomicU64::new(0),
             waiting: Default::default(),
             owner: Mutex::default(),
             shows_async: AtomicBool::new(false),
@@ -172,16 +175,21 @@ impl PgCopy {
 
     /// Where `level` holds up to.
     pub(crate) fn watermark(&self, level: Level) -> Lsn {
+        // In this order: whoever sees an end as appended sees the hold that came before it, and
+        // whoever sees a hold sees what it was set at.
+        let appended = self.appended.load(Ordering::Acquire);
+        let hold = self.hold.load(Ordering::Acquire);
         let synced = self.synced.load(Ordering::Acquire);
-        match level {
-            Level::Local => Lsn(synced),
-            Level::Async if synced < self.hold.load(Ordering::Acquire) => Lsn(synced),
-            Level::Async => Lsn(self.appended.load(Ordering::Acquire)),
-        }
+        Lsn(match level {
+            Level::Local => synced,
+            Level::Async if synced < hold => synced.max(self.held_at.load(Ordering::Acquire)),
+            Level::Async => appended,
+        })
     }
 
-    /// Holds [`Level::Async`] back until `end` is synced.
+    /// Holds [`Level::Async`] back, where it is now, until `end` is synced.
     pub(crate) fn hold_until(&self, end: Lsn) {
+        self.held_at.fetch_max(self.watermark(Level::Async).0, Ordering::AcqRel);
         self.hold.fetch_max(end.0, Ordering::AcqRel);
     }
 
@@ -226,6 +234,7 @@ impl PgCopy {
         self.appended.store(end.0, Ordering::Release);
         self.synced.store(end.0, Ordering::Release);
         self.hold.store(0, Ordering::Release);
+        self.held_at.store(0, Ordering::Release);
     }
 
     /// Resolves when `level` reaches `end`, or when `epoch` is over.
@@ -371,5 +380,18 @@ mod tests {
         assert_eq!(copy.watermark(Level::Async), Lsn(0));
         copy.set_synced(Epoch(1), Lsn(10), &mut called);
         assert_eq!(copy.watermark(Level::Async), Lsn(30));
+    }
+
+    #[test]
+    fn async_does_not_go_back_when_a_new_numbering_begins() {
+        let copy = PgCopy::new(PgId::new(0).unwrap(), 0, state(1, 0, 0, 0), Frames::default());
+        let mut called = Vec::new();
+        copy.set_appended(Lsn(30), &mut called);
+        assert_eq!(copy.watermark(Level::Async), Lsn(30));
+        copy.hold_until(Lsn(40));
+        copy.set_appended(Lsn(50), &mut called);
+        assert_eq!(copy.watermark(Level::Async), Lsn(30));
+        copy.set_synced(Epoch(1), Lsn(40), &mut called);
+        assert_eq!(copy.watermark(Level::Async), Lsn(50));
     }
 }
