@@ -1,11 +1,14 @@
 //! The writer's other half: seals, joins, and giving back segments that nobody needs.
+use super::active::own_envelope;
 use super::answer::{Copy, Sealed, StoreRefused};
 use super::copy::{JoinPlan, PgCopy};
 use super::inbox::Control;
 use super::segment::Segment;
 use super::shared::Shared;
+use super::space::{For, frame_need};
 use super::walk::records;
 use super::writer::Writer;
+use crate::env::Timestamp;
 use crate::format::{
     Epoch, ForgetRecord, JoinRecord, JournalKind, Lsn, QueueUid, RestateRecord, SealRecord,
 };
@@ -137,18 +140,32 @@ impl Writer {
             return;
         }
         let copies = self.shared.copies();
+        let mut restates = Vec::with_capacity(copies.len());
         for copy in &copies {
             let mut frames = copy.frames.write();
             vacant.iter().for_each(|segment| frames.drop_segment(segment));
             drop(frames);
-            let Some(record) = restate(copy, &kept, self.shared.doubt) else { continue };
-            if !self.write_own(Some(copy), JournalKind::Restate, &record.encode()) {
-                // The segments stay until there is room to say so.
-                self.look_for_vacant = true;
-                return;
+            if let Some(record) = restate(copy, &kept, self.shared.doubt) {
+                restates.push((copy, record.encode()));
             }
         }
-        *self.shared.segments.lock() = kept;
+        // All or none: what a store has left of room is not for saying half of it again and again.
+        let need = restates.iter().map(|(_, body)| own_need(body)).sum();
+        let room = self.shared.space.reserve(For::Store, need).is_ok();
+        if room {
+            self.shared.space.settle(need);
+        }
+        let write = |(copy, body): &(&Arc<PgCopy>, Vec<u8>)| {
+            self.write_own(Some(copy), JournalKind::Restate, body)
+        };
+        if !room || !restates.iter().all(write) {
+            // The segments stay until there is room to say so.
+            self.look_for_vacant = true;
+            return;
+        }
+        // Not `kept`: a RESTATE may have begun a segment.
+        let is_vacant = |segment: &Arc<Segment>| vacant.iter().any(|v| Arc::ptr_eq(v, segment));
+        self.shared.segments.lock().retain(|segment| !is_vacant(segment));
         for segment in &vacant {
             tracing::debug!(segment = segment.name, "segment is needed no more");
         }
@@ -175,6 +192,12 @@ fn restate(copy: &PgCopy, kept: &[Arc<Segment>], doubt: bool) -> Option<RestateR
     }
     let frames = copy.frames.read();
     Some(state.restate(&frames, doubt))
+}
+
+/// The most room that a record of the store with this body needs.
+fn own_need(body: &[u8]) -> u64 {
+    let record = own_envelope(JournalKind::Restate, Timestamp(0), body).record_len();
+    frame_need(record.into())
 }
 
 fn empty_record(epoch: Epoch, tiered: Lsn) -> JoinRecord {

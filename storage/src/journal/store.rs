@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const COOKIE: &str = "STORE";
-/// How long nothing must come before a NOOP records the last sync. Long against a sync, so that a
+/// How long nothing must come before the writer sees to what is left: a NOOP that records the last sync. Long against a sync, so that a
 /// steady trickle of messages does not write two blocks each.
 const QUIET: Duration = Duration::from_millis(100);
 /// How soon a rule that found no room is tried again while the next segment is prepared.
@@ -262,13 +262,13 @@ fn begin(shared: &Arc<Shared>, resume: Option<(String, u64)>) -> std::io::Result
 fn write_loop(shared: &Shared, mut writer: Writer) {
     let mut batch = Vec::new();
     loop {
-        let limit = writer.has_unrecorded_sync().then_some(QUIET);
+        let limit = writer.has_idle_work().then_some(QUIET);
         match shared.inbox.wait(limit) {
             Wake::Items => {
                 shared.inbox.drain(&mut batch);
                 writer.write(&mut batch);
             }
-            Wake::Idle => writer.note_synced(),
+            Wake::Idle => writer.idle(),
             Wake::Drained => return writer.close(),
             Wake::Stopped => return,
         }

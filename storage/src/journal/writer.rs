@@ -93,15 +93,27 @@ impl Writer {
         }
         self.write_groups(&mut groups);
         self.finish();
+        self.give_back();
+    }
+
+    /// Whether [`Writer::idle`] may have something to do.
+    pub(crate) fn has_idle_work(&self) -> bool {
+        // A NOOP would say more about what is synced than the last frame does.
+        self.look_for_vacant || self.recorded < self.data_end
+    }
+
+    /// What is left to do when nothing comes. A full journal may take nothing before it gave
+    /// segments back, so that does not wait for the next batch.
+    pub(crate) fn idle(&mut self) {
+        self.give_back();
+        self.note_synced();
+    }
+
+    fn give_back(&mut self) {
         if std::mem::take(&mut self.look_for_vacant) {
             self.free_vacant();
             self.finish();
         }
-    }
-
-    /// Whether a NOOP would say more about what is synced than the last frame does.
-    pub(crate) fn has_unrecorded_sync(&self) -> bool {
-        self.recorded < self.data_end
     }
 
     /// Records how far the journal is synced, so that rot before that point is told from a torn

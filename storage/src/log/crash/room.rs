@@ -1,6 +1,6 @@
 //! Full disks, broken disks, full journals, and how often the disk is synced.
-use super::rig::{PG, Rig, draft, entries, id_of};
-use crate::format::{Epoch, QueueUid, RecordKind};
+use super::rig::{PG, Rig, SEGMENT, draft, entries, id_of};
+use crate::format::{BLOCK_BYTES, Epoch, QueueUid, RecordKind};
 use crate::journal::simulated::{Crash, Dice, SimulatedDisk};
 use crate::journal::{Class, FillState, Level};
 use crate::log::{Log, Refused};
@@ -121,7 +121,7 @@ fn the_last_part_of_a_full_journal_is_kept_for_acks_and_then_for_the_store() {
     rig.step();
     rig.step();
     assert_eq!(rig.store.fill().state, FillState::Open);
-    assert!(rig.store.fill().used <= 2 * super::rig::SEGMENT);
+    assert!(rig.store.fill().used <= 2 * SEGMENT);
 }
 
 #[test]
@@ -165,6 +165,35 @@ fn a_recycled_segment_shows_nothing_of_its_past() {
             entries(&log, other).iter().map(|entry| id_of(&log.read(entry.lsn).unwrap())).collect();
         assert_eq!(ids, (0..=round).step_by(5).collect::<Vec<_>>());
     }
+}
+
+/// Appends small records until the writer stands before the last block of a segment.
+fn stand_before_the_last_block(rig: &mut Rig, log: &Log, queue: QueueUid) {
+    for id in 0..200 {
+        if id > 20 && rig.store.fill().used % SEGMENT == SEGMENT - BLOCK_BYTES {
+            return;
+        }
+        log.append(vec![draft(RecordKind::Message, queue, id, 0)], Class::Message).unwrap();
+        rig.step();
+    }
+    panic!("no segment has a last block");
+}
+
+#[test]
+fn a_segment_begun_while_others_are_given_back_is_given_back_too() {
+    let (mut rig, log) = begin(&SimulatedDisk::default(), 8);
+    for round in 0..6 {
+        let queue = QueueUid(100 + round);
+        log.open_queue(queue, Level::Local);
+        stand_before_the_last_block(&mut rig, &log, queue);
+        // The FORGET takes the last block, so the RESTATE begins a segment. Nothing comes after.
+        log.forget_queues(&[queue]);
+        rig.step();
+        rig.parts.writer.idle();
+        rig.sync();
+        assert!(rig.store.fill().used < SEGMENT, "round {round}: {:?}", rig.store.fill());
+    }
+    assert_eq!(log.queues().into_iter().collect::<Vec<_>>(), [QUEUE]);
 }
 
 #[test]
