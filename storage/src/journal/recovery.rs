@@ -315,9 +315,16 @@ impl History {
         self.steps.push(Step::Damage);
     }
 
-    /// Whether the last thing that was written says that all before it was synced.
+    /// Whether the last thing that the last life wrote says that all before it was synced.
     fn ended_well(&self, files: &[Read]) -> bool {
         let Some(Step::Frame { file, found }) = self.steps.last() else { return false };
+        // A life without a frame may have shown what it had not synced.
+        let is_of_last = |(last, header): (usize, crate::format::ExtentHeader)| {
+            last == *file && found.at >= header.start
+        };
+        if !self.last.is_some_and(is_of_last) {
+            return false;
+        }
         let Some(file) = files.get(*file) else { return false };
         own_record(&file.bytes, found).is_some_and(|(kind, _)| kind == JournalKind::Close)
     }

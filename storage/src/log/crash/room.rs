@@ -197,6 +197,31 @@ fn a_segment_begun_while_others_are_given_back_is_given_back_too() {
 }
 
 #[test]
+fn offsets_shown_by_a_life_that_left_no_frame_are_not_given_again() {
+    let (mut rig, log) = begin(&SimulatedDisk::default(), 8);
+    log.open_queue(QUEUE, Level::Async);
+    rig.step();
+    rig.parts.writer.close();
+    rig.sync();
+    let closed = rig.disk.crashed(rig.disk.done(), Crash::Process, &mut Dice(1));
+    let mut rig = Rig::open(&closed, 8);
+    let log = rig.store.log(PG, Epoch(1)).unwrap();
+    log.open_queue(QUEUE, Level::Async);
+    log.append(vec![draft(RecordKind::Message, QUEUE, 1, 10)], Class::Message).unwrap();
+    rig.write();
+    let shown = log.bounds(QUEUE).visible_end;
+    assert_eq!(shown.0, 1);
+    for seed in 0..8 {
+        let after = rig.disk.crashed(rig.disk.done(), Crash::Host, &mut Dice(seed));
+        let mut next = Rig::open(&after, 8);
+        let log = next.store.log(PG, Epoch(1)).unwrap();
+        log.open_queue(QUEUE, Level::Async);
+        next.step();
+        assert!(log.bounds(QUEUE).next >= shown, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_segment_is_recycled_only_when_its_absence_is_durable() {
     let (mut rig, log) = begin(&SimulatedDisk::default(), 8);
     let kept = QueueUid(2);
