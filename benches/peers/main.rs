@@ -20,6 +20,7 @@ mod plot;
 mod process;
 mod report;
 mod round;
+mod scale;
 mod system;
 
 use round::{Amount, Numbers, Round};
@@ -73,6 +74,9 @@ fn main() -> io::Result<()> {
             round.ours()?;
         }
         round.floor()?;
+        if number == 0 {
+            scale::measure(&kit, &mut round.numbers)?;
+        }
         rounds.push(round.numbers);
     }
     let medians = medians(&rounds);
