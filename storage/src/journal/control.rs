@@ -107,7 +107,7 @@ impl Writer {
     }
 
     /// Queues are gone: what only they held is given back.
-    fn forget(&mut self, copy: &PgCopy, queues: &[QueueUid]) {
+    fn forget(&mut self, copy: &Arc<PgCopy>, queues: &[QueueUid]) {
         copy.state.lock().forgotten.extend(queues);
         let mut present: BTreeSet<QueueUid> = BTreeSet::new();
         for segment in self.shared.segments.lock().iter() {
@@ -116,13 +116,22 @@ impl Writer {
         }
         // Whoever forgets a topic tells every placement group, and few of them had it.
         let known: Vec<_> = queues.iter().copied().filter(|q| present.contains(q)).collect();
-        for part in known.chunks(ForgetRecord::QUEUES_MAX) {
-            let record = ForgetRecord { queues: part.to_vec() };
-            // Without room the segments are given back all the same; after a restart the gateway
-            // asks again.
-            self.write_own(Some(copy), JournalKind::Forget, &record.encode());
-        }
+        let parts = known.chunks(ForgetRecord::QUEUES_MAX);
+        self.forgotten.extend(parts.map(|part| (Arc::clone(copy), part.to_vec())));
+        self.record_forgotten();
         self.look_for_vacant = true;
+    }
+
+    /// Writes what was forgotten, as far as there is room. Segments are given back without it; but
+    /// what lies in others would come back after a restart, until the gateway asks again.
+    pub(super) fn record_forgotten(&mut self) {
+        while let Some((copy, queues)) = self.forgotten.pop_front() {
+            let record = ForgetRecord { queues };
+            if !self.write_own(Some(&copy), JournalKind::Forget, &record.encode()) {
+                self.forgotten.push_front((copy, record.queues));
+                return;
+            }
+        }
     }
 
     /// Gives vacant segments back, wherever they lie. First every copy is restated, so that no

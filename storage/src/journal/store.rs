@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const COOKIE: &str = "STORE";
-/// How long nothing must come before the writer sees to what is left: a NOOP that records the last sync. Long against a sync, so that a
-/// steady trickle of messages does not write two blocks each.
+/// How long nothing must come before the writer sees to what is left: a NOOP that records the last
+/// sync. Long against a sync, so that a steady trickle of messages does not write two blocks each.
 const QUIET: Duration = Duration::from_millis(100);
 /// How soon a rule that found no room is tried again while the next segment is prepared.
 const UNTIL_PREPARED: Duration = Duration::from_millis(10);

@@ -18,8 +18,9 @@ use super::space::{For, frame_need};
 use crate::env::Timestamp;
 use crate::format::{
     Attributes, BLOCK_BYTES, Envelope, Epoch, FrameFlags, FrameHeader, JournalKind, Kind, Lsn,
-    PgId, chain_of,
+    PgId, QueueUid, chain_of,
 };
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -45,6 +46,8 @@ pub(crate) struct Writer {
     pub(super) called: Vec<Waker>,
     /// Reservations to give back once the batch is written.
     spent: u64,
+    /// What was forgotten and is not recorded yet.
+    pub(super) forgotten: VecDeque<(Arc<PgCopy>, Vec<QueueUid>)>,
     /// Segments may have become vacant.
     pub(super) look_for_vacant: bool,
     /// Where the last bytes end that somebody may want proven synced.
@@ -63,6 +66,7 @@ impl Writer {
             out: Published::default(),
             called: Vec::new(),
             spent: 0,
+            forgotten: VecDeque::new(),
             look_for_vacant: true,
             data_end: synced,
             recorded: synced,
@@ -92,6 +96,7 @@ impl Writer {
             }
         }
         self.write_groups(&mut groups);
+        self.record_forgotten();
         self.finish();
         self.give_back();
     }
@@ -99,13 +104,15 @@ impl Writer {
     /// Whether [`Writer::idle`] may have something to do.
     pub(crate) fn has_idle_work(&self) -> bool {
         // A NOOP would say more about what is synced than the last frame does.
-        self.look_for_vacant || self.recorded < self.data_end
+        self.look_for_vacant || !self.forgotten.is_empty() || self.recorded < self.data_end
     }
 
     /// What is left to do when nothing comes. A full journal may take nothing before it gave
     /// segments back, so that does not wait for the next batch.
     pub(crate) fn idle(&mut self) {
         self.give_back();
+        self.record_forgotten();
+        self.finish();
         self.note_synced();
     }
 
@@ -130,6 +137,7 @@ impl Writer {
 
     /// The last thing written in a life that ends well.
     pub(crate) fn close(&mut self) {
+        self.record_forgotten();
         self.write_own(None, JournalKind::Close, &[]);
         self.out.last = true;
         self.finish();
