@@ -6,7 +6,7 @@ use gateway::listen::TlsFiles;
 use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings};
 use gateway::{Addresses, Gateway, StartError};
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     /// Folder of journal, metadata and certificate; made when missing
     #[arg(long, env = "STRATAMQ_DATA", default_value = "stratamq-data", value_name = "DIR")]
     data: PathBuf,
-    /// Address to listen on, for all ports
+    /// Address to listen on, for all ports but HTTP where it is not loopback
     #[arg(long, env = "STRATAMQ_LISTEN", default_value = "127.0.0.1", value_name = "IP")]
     listen: IpAddr,
     /// Port of gRPC clients; 0 takes any free one, here and below
@@ -42,6 +42,14 @@ pub(crate) struct Serve {
     /// Port of health and administration (HTTP)
     #[arg(long, default_value_t = 8082, value_name = "PORT")]
     http_port: u16,
+    /// Address of the HTTP port, which knows no passwords: --listen where that is loopback, else
+    /// loopback
+    #[arg(long, value_name = "IP")]
+    http_listen: Option<IpAddr>,
+    /// A host name by which the HTTP port may be asked, beside addresses and localhost; may be
+    /// repeated
+    #[arg(long = "http-name", value_name = "NAME")]
+    http_names: Vec<String>,
     /// What routes name to gRPC clients; else the address that the client used
     #[arg(long, value_name = "HOST[:PORT]")]
     advertise_grpc: Option<HostPort>,
@@ -72,16 +80,18 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    fn settings(self) -> Settings {
+    pub(crate) fn settings(self) -> Settings {
         let address = |port| SocketAddr::new(self.listen, port);
+        let http = self.http_listen.unwrap_or_else(|| near(self.listen));
         Settings {
             cluster: self.cluster,
             listen: Listen {
                 grpc: address(self.grpc_port),
                 nameserver: address(self.nameserver_port),
                 broker: address(self.broker_port),
-                http: address(self.http_port),
+                http: SocketAddr::new(http, self.http_port),
             },
+            http_names: self.http_names,
             advertise: Advertise { grpc: self.advertise_grpc, remoting: self.advertise_remoting },
             tls: self
                 .tls_certificate
@@ -91,6 +101,15 @@ impl Serve {
             auto_create_groups: self.auto_create_groups,
             ..Settings::embedded(self.data)
         }
+    }
+}
+
+/// The address itself where only this machine reaches it, else the loopback of its family.
+fn near(listen: IpAddr) -> IpAddr {
+    match listen {
+        near if near.is_loopback() => near,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     }
 }
 
@@ -237,6 +256,20 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn administration_stays_on_this_machine_unless_told_otherwise() {
+        for (listen, http) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.7", "127.0.0.7"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("10.0.0.7", "127.0.0.1"),
+            ("::", "::1"),
+        ] {
+            let listen: IpAddr = listen.parse().unwrap();
+            assert_eq!(near(listen).to_string(), http);
+        }
+    }
 
     #[test]
     fn sizes_are_read_with_their_unit() {

@@ -27,6 +27,9 @@ pub struct Settings {
     pub data: PathBuf,
     /// Where clients are awaited.
     pub listen: Listen,
+    /// Names beside addresses, `localhost` and the advertised ones by which the HTTP port may be
+    /// reached.
+    pub http_names: Vec<String>,
     /// What routes say instead of what the gateway can see of itself.
     pub advertise: Advertise,
     /// The certificate; self-signed and made in `data` when not given.
@@ -147,6 +150,7 @@ impl Settings {
             gateway: "gateway-0".to_owned(),
             data,
             listen: Listen::standard(Ipv4Addr::LOCALHOST.into()),
+            http_names: Vec::new(),
             advertise: Advertise::default(),
             tls: None,
             placement_groups: 4,

@@ -1,10 +1,12 @@
 //! Consumer groups over HTTP.
 
 use super::api;
-use super::problem::{Body, Name, Problem, only_if_new};
+use super::condition::{Condition, tag};
+use super::problem::{Body, Name, Problem};
 use crate::broker::Broker;
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::{ETAG, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use metadata::model::{AttributeChange, Group, GroupSpec, Order, RetryPolicy};
 use protocol::names::{GroupName, TopicName};
@@ -12,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Answer<T> = Result<T, Problem>;
+/// The header that names the state of the settings.
+type Tag = [(HeaderName, String); 1];
 
 pub(super) async fn list(State(broker): State<Arc<Broker>>) -> Json<api::GroupList> {
     let mut groups: Vec<api::Group> =
@@ -23,16 +27,17 @@ pub(super) async fn list(State(broker): State<Arc<Broker>>) -> Json<api::GroupLi
 pub(super) async fn describe(
     State(broker): State<Arc<Broker>>,
     Name(name): Name,
-) -> Answer<Json<api::GroupDetail>> {
+) -> Answer<(Tag, Json<api::GroupDetail>)> {
     let group = find(&broker, &name)?;
     let dead = group.dead_letter_queue();
     let dead_letters = |bounds: storage::Bounds| bounds.visible_end.0 - bounds.first.0;
-    Ok(Json(api::GroupDetail {
+    let detail = api::GroupDetail {
         dead_letter_topic: TopicName::dead_letter_of(&group.name).to_string(),
         dead_letters: broker.owned.all().map(|pg| dead_letters(pg.log.bounds(dead))).sum(),
         consumers: consumers(&broker, &group.name),
         group: view(&group),
-    }))
+    };
+    Ok(([(ETAG, tag(&detail.group))], Json(detail)))
 }
 
 pub(super) async fn put(
@@ -40,16 +45,19 @@ pub(super) async fn put(
     Name(name): Name,
     headers: HeaderMap,
     Body(wanted): Body<api::GroupPut>,
-) -> Answer<(StatusCode, Json<api::Group>)> {
+) -> Answer<(StatusCode, Tag, Json<api::Group>)> {
     let name = GroupName::parse(&name).map_err(|refused| Problem::invalid(refused.to_string()))?;
-    let before = broker.catalog.group(name.as_str());
-    if before.is_some() && only_if_new(&headers) {
-        return Err(Problem::exists(format!("group {name} exists already")));
-    }
-    let group = broker.catalog.put_group(spec(name, before.as_deref(), wanted)?).await?;
+    let condition = Condition::read(&headers);
+    let mut status = StatusCode::OK;
+    let decide = |before: Option<&Group>| -> Answer<GroupSpec> {
+        condition.check(before.map(view).as_ref(), &format!("group {name}"))?;
+        status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+        spec(name.clone(), before, wanted.clone())
+    };
+    let group = broker.catalog.set_group(&name, decide).await?;
     broker.owned.open_group(&group);
-    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(view(&group))))
+    let group = view(&group);
+    Ok((status, [(ETAG, tag(&group))], Json(group)))
 }
 
 pub(super) async fn delete(
@@ -76,7 +84,7 @@ fn consumers(broker: &Broker, group: &GroupName) -> Vec<api::Consumer> {
         .collect()
 }
 
-fn find(broker: &Broker, name: &str) -> Answer<Arc<Group>> {
+pub(super) fn find(broker: &Broker, name: &str) -> Answer<Arc<Group>> {
     broker.catalog.group(name).ok_or_else(|| {
         Problem::missing(format!("group {name} does not exist"))
             .hint("GET /v1/groups lists groups; PUT /v1/groups/NAME makes one")

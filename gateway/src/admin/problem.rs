@@ -3,10 +3,9 @@
 use super::api::ErrorBody;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::IF_NONE_MATCH;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use metadata::model::AttributeRefused;
 use metadata::{Advice, Applied, CatalogError};
@@ -44,8 +43,13 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, error)
     }
 
-    /// It exists, and the request was to make it only if it does not.
-    pub(super) fn exists(error: impl Into<String>) -> Problem {
+    /// It is asked for under a name that is not this server's.
+    pub(super) fn misdirected(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::MISDIRECTED_REQUEST, error)
+    }
+
+    /// What there is is not what the request expects there to be.
+    pub(super) fn condition(error: impl Into<String>) -> Problem {
         Problem::new(StatusCode::PRECONDITION_FAILED, error)
     }
 
@@ -82,7 +86,7 @@ impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Problem {
         let text = error.to_string();
         match error {
-            CatalogError::TopicExists(_) => Problem::exists(text),
+            CatalogError::TopicExists(_) => Problem::condition(text),
             CatalogError::TopicNotFound(_) | CatalogError::GroupNotFound(_) => {
                 Problem::missing(text)
             }
@@ -126,22 +130,32 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Whether the request is to make something, and not to change what exists (RFC 9110, 13.1.2).
-pub(super) fn only_if_new(headers: &HeaderMap) -> bool {
-    headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*")
-}
+/// The name in the path, or several, with `%xx` decoded.
+pub(super) struct Name<T = String>(pub(super) T);
 
-/// The name in the path, with `%xx` decoded.
-pub(super) struct Name(pub(super) String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Name {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Name<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Name, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Name<T>, Problem> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(name)) => Ok(Name(name)),
             Err(rejection) => Err(Problem::malformed(rejection.body_text())
                 .hint("a name in a path is UTF-8, with other characters as %xx")),
+        }
+    }
+}
+
+/// What follows the question mark.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params<T>, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Params(params)),
+            Err(rejection) => Err(Problem::malformed(rejection.body_text())
+                .hint("GET /openapi.json says which parameters there are")),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Topics over HTTP.
 
 use super::api;
-use super::problem::{Body, Name, Problem, only_if_new};
+use super::condition::{Condition, tag};
+use super::problem::{Body, Name, Problem};
 use crate::broker::Broker;
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::{ETAG, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use metadata::model::{
     AttributeChange, Durability, Permission, TOPIC_DURABILITY, TOPIC_MESSAGE_TYPE, Topic,
@@ -15,6 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Answer<T> = Result<T, Problem>;
+/// The header that names the state of the settings.
+type Tag = [(HeaderName, String); 1];
 
 pub(super) async fn list(State(broker): State<Arc<Broker>>) -> Json<api::TopicList> {
     let mut topics: Vec<api::Topic> =
@@ -26,7 +30,7 @@ pub(super) async fn list(State(broker): State<Arc<Broker>>) -> Json<api::TopicLi
 pub(super) async fn describe(
     State(broker): State<Arc<Broker>>,
     Name(name): Name,
-) -> Answer<Json<api::TopicDetail>> {
+) -> Answer<(Tag, Json<api::TopicDetail>)> {
     let topic = find(&broker, &name)?;
     let message_queues = topic.queues().iter().map(|queue| {
         let bounds = broker.owned.get(queue.pg).map(|pg| pg.log.bounds(queue.uid));
@@ -38,7 +42,8 @@ pub(super) async fn describe(
             end_offset: bounds.visible_end.0,
         }
     });
-    Ok(Json(api::TopicDetail { topic: view(&topic), message_queues: message_queues.collect() }))
+    let (message_queues, topic) = (message_queues.collect(), view(&topic));
+    Ok(([(ETAG, tag(&topic))], Json(api::TopicDetail { topic, message_queues })))
 }
 
 pub(super) async fn put(
@@ -46,17 +51,19 @@ pub(super) async fn put(
     Name(name): Name,
     headers: HeaderMap,
     Body(wanted): Body<api::TopicPut>,
-) -> Answer<(StatusCode, Json<api::Topic>)> {
+) -> Answer<(StatusCode, Tag, Json<api::Topic>)> {
     let name = TopicName::parse(&name).map_err(|refused| Problem::invalid(refused.to_string()))?;
-    let before = broker.catalog.topic(name.as_str());
-    let topic = if only_if_new(&headers) {
-        broker.catalog.create_topic(spec(name, None, wanted)?).await?
-    } else {
-        broker.catalog.put_topic(spec(name, before.as_deref(), wanted)?).await?
+    let condition = Condition::read(&headers);
+    let mut status = StatusCode::OK;
+    let decide = |before: Option<&Topic>| -> Answer<TopicSpec> {
+        condition.check(before.map(view).as_ref(), &format!("topic {name}"))?;
+        status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+        spec(name.clone(), before, wanted.clone())
     };
+    let topic = broker.catalog.set_topic(&name, decide).await?;
     broker.owned.open_topic(&topic);
-    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(view(&topic))))
+    let topic = view(&topic);
+    Ok((status, [(ETAG, tag(&topic))], Json(topic)))
 }
 
 pub(super) async fn delete(
@@ -69,7 +76,7 @@ pub(super) async fn delete(
 }
 
 /// A topic that was made, or one that a group implies.
-fn find(broker: &Broker, name: &str) -> Answer<Arc<Topic>> {
+pub(super) fn find(broker: &Broker, name: &str) -> Answer<Arc<Topic>> {
     let topic = TopicName::parse_stored(name).ok().and_then(|name| broker.catalog.resolve(&name));
     topic.ok_or_else(|| {
         Problem::missing(format!("topic {name} does not exist"))

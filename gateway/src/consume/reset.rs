@@ -1,4 +1,5 @@
-//! Putting a group elsewhere in a topic: what an operator asks for after a mishap, or to read again.
+//! Putting a group elsewhere in a topic: what an operator asks for after a mishap, or to read
+//! again.
 
 use super::GroupUid;
 use super::ops::{Op, Step};

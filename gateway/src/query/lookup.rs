@@ -40,34 +40,54 @@ pub fn by_offset(
     read(pg, &entry)
 }
 
-/// Messages of a queue from an offset on, ascending: at most `max`, and no further ones once
-/// `bytes` are reached. With them the offset to go on from. What cannot be read is left out.
+/// What comes next in several queues.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// By store time; those of a queue by offset. What cannot be read is left out.
+    pub messages: Vec<Found>,
+    /// Where to go on, for each place in their order.
+    pub next: Vec<QueueOffset>,
+}
+
+/// The oldest messages behind these places in their queues: at most `max`, and no further one once
+/// `bytes` are reached.
 ///
 /// # Errors
 /// [`LookRefused::NotServedHere`].
-pub fn page(
+pub fn follow(
     owned: &Owned,
-    queue: TopicQueue,
-    from: QueueOffset,
+    places: &[(TopicQueue, QueueOffset)],
     max: usize,
     bytes: u64,
-) -> Result<(Vec<Found>, QueueOffset), LookRefused> {
-    let pg = served(owned, queue)?;
-    let (mut page, mut next, mut taken) = (Vec::new(), from, 0);
-    if queue.uid == NEVER_OPENED || max == 0 || bytes == 0 {
-        return Ok((page, next));
-    }
-    pg.log.scan(queue.uid, from, &mut |entry| {
-        next = entry.offset.plus(1);
-        taken += u64::from(entry.len);
-        page.extend(read(pg, &entry));
-        if page.len() < max && taken < bytes {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
+) -> Result<Page, LookRefused> {
+    let mut entries = Vec::new();
+    for (at, (queue, from)) in places.iter().enumerate() {
+        let pg = served(owned, *queue)?;
+        let mut left = max;
+        if queue.uid == NEVER_OPENED || left == 0 {
+            continue;
         }
-    });
-    Ok((page, next))
+        pg.log.scan(queue.uid, *from, &mut |entry| {
+            entries.push((at, pg, entry));
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    }
+    // Within a queue neither time nor position goes back, so offsets stay in order.
+    entries.sort_by_key(|(_, _, entry)| (entry.time, entry.lsn));
+    let mut page = Page { messages: Vec::new(), next: places.iter().map(|(_, at)| *at).collect() };
+    let mut taken = 0;
+    for (at, pg, entry) in entries.into_iter().take(max) {
+        if taken >= bytes {
+            break;
+        }
+        taken += u64::from(entry.len);
+        page.messages.extend(read(pg, &entry));
+        if let Some(next) = page.next.get_mut(at) {
+            *next = entry.offset.plus(1);
+        }
+    }
+    Ok(page)
 }
 
 /// The queue's placement group, if it is here.

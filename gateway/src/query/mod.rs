@@ -8,7 +8,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-pub use lookup::{by_lsn, by_offset, page};
+pub use lookup::{Page, by_lsn, by_offset, follow};
 pub use search::{
     FOUND_MAX, Matches, SEARCH_BYTES_MAX, SEARCH_MESSAGES_MAX, Search, Wanted, search,
 };

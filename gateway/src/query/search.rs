@@ -61,8 +61,8 @@ pub struct Matches {
     pub stopped_at: Option<Timestamp>,
 }
 
-/// Searches the topic's queues together, newest first. To be run where it may take a while: reads up
-/// to [`SEARCH_MESSAGES_MAX`] messages or [`SEARCH_BYTES_MAX`].
+/// Searches the topic's queues together, newest first. To be run where it may take a while: reads
+/// up to [`SEARCH_MESSAGES_MAX`] messages or [`SEARCH_BYTES_MAX`].
 ///
 /// # Errors
 /// [`LookRefused::NotServedHere`] where a queue lies elsewhere: a search that leaves something out

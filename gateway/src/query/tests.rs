@@ -118,8 +118,35 @@ async fn a_message_is_found_by_offset_and_by_position_and_nothing_between() {
     assert_eq!(missing(u64::MAX), Some(LookRefused::Missing));
     assert!(by_lsn(&world.owned, Lsn(1 << 60)).is_err());
     assert_eq!(by_lsn(&world.owned, Lsn(0)), Err(LookRefused::Missing));
-    let (page, next) = page(&world.owned, queue, QueueOffset(1), 10, u64::MAX).unwrap();
-    assert_eq!((ids(&page), next), (vec!["m1", "m2"], QueueOffset(3)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn following_gives_what_is_new_in_all_queues_once_and_in_order() {
+    let world = World::new(3).await;
+    let mut places: Vec<_> =
+        world.topic.queues().iter().map(|queue| (*queue, QueueOffset(0))).collect();
+    let mut seen = Vec::new();
+    for round in 0..3 {
+        for number in 0..10 {
+            world.send(number % 3, &format!("{}", 10 * round + number), "").await;
+        }
+        loop {
+            let page = follow(&world.owned, &places, 4, u64::MAX).unwrap();
+            assert!(page.messages.len() <= 4);
+            let times = page.messages.iter().map(|one| one.message.stored_at);
+            assert!(times.is_sorted());
+            seen.extend(ids(&page.messages).into_iter().map(|id| id.parse::<usize>().unwrap()));
+            places.iter_mut().zip(page.next).for_each(|((_, at), next)| *at = next);
+            if page.messages.is_empty() {
+                break;
+            }
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..30).collect::<Vec<_>>());
+    let one_at_a_time = [(places[0].0, QueueOffset(0))];
+    let page = follow(&world.owned, &one_at_a_time, 9, 1).unwrap();
+    assert_eq!(page.messages.len(), 1, "there is always one, however large");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,6 +20,39 @@ impl Catalog {
         .await
     }
 
+    /// Makes or changes a group as `decide` says of the one that is there, atomically: it is asked again where somebody
+    /// was faster. The spec that it gives has this name.
+    ///
+    /// # Errors
+    /// What `decide` refuses, and what [`Catalog::put_group`] does.
+    pub async fn set_group<E: From<CatalogError>>(
+        &self,
+        name: &GroupName,
+        mut decide: impl FnMut(Option<&Group>) -> Result<GroupSpec, E>,
+    ) -> Result<Arc<Group>, E> {
+        let uid = self.take_uids(1).await.map_err(CatalogError::from)?;
+        let now = self.inner.env.now();
+        let mut declined = None;
+        let swapped = self.swap(key::group(name), |found: Option<&Group>| {
+            let spec = decide(found).map_err(|why| {
+                declined = Some(why);
+                // Stands for `declined`, which the caller gets.
+                CatalogError::Contended(key::group(name))
+            })?;
+            check(&spec)?;
+            let group = match found {
+                Some(group) => group.changed(spec),
+                None => Group::create(spec, uid, now),
+            };
+            Ok(if found == Some(&group) { Wish::Keep } else { Wish::Put(group) })
+        });
+        let group = match (swapped.await, declined) {
+            (_, Some(why)) => return Err(why),
+            (swapped, None) => swapped?,
+        };
+        group.map(Arc::new).ok_or_else(|| CatalogError::GroupNotFound(name.clone()).into())
+    }
+
     /// The group of this name, made with defaults if there is none. Costs nothing where the catalog shows it.
     ///
     /// # Errors

@@ -58,6 +58,39 @@ impl Catalog {
         topic.await?.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(name.clone()))
     }
 
+    /// Makes or changes a topic as `decide` says of the one that is there, atomically: it is asked again where somebody
+    /// was faster. The spec that it gives has this name.
+    ///
+    /// # Errors
+    /// What `decide` refuses, and what [`Catalog::put_topic`] does.
+    pub async fn set_topic<E: From<CatalogError>>(
+        &self,
+        name: &TopicName,
+        mut decide: impl FnMut(Option<&Topic>) -> Result<TopicSpec, E>,
+    ) -> Result<Arc<Topic>, E> {
+        self.check_name(name)?;
+        let uids = self.take_uids(u64::from(QUEUES_MAX)).await.map_err(CatalogError::from)?;
+        let (cluster, now) = (self.cluster(), self.inner.env.now());
+        let mut declined = None;
+        let swapped = self.swap(key::topic(name), |found: Option<&Topic>| {
+            let spec = decide(found).map_err(|why| {
+                declined = Some(why);
+                // Stands for `declined`, which the caller gets.
+                CatalogError::Contended(key::topic(name))
+            })?;
+            check(&spec)?;
+            match found {
+                Some(topic) => changed(topic, spec),
+                None => Ok(Wish::Put(Topic::create(spec, &cluster, uids, now))),
+            }
+        });
+        let topic = match (swapped.await, declined) {
+            (_, Some(why)) => return Err(why),
+            (swapped, None) => swapped?,
+        };
+        topic.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(name.clone()).into())
+    }
+
     /// Deletes a topic. What only it held is freed by the logs' owners.
     ///
     /// # Errors

@@ -3,6 +3,17 @@
 //! Enumerations travel as the words that RocketMQ and our attributes use, and are checked where
 //! they are read.
 
+mod config;
+mod message;
+mod progress;
+
+pub use config::Config;
+pub use message::{Message, MessageSearch, MessageTail};
+pub use progress::{
+    GroupProgress, Place, ProgressMoved, ProgressPut, QueueMoved, QueueName, QueueProgress,
+    TopicProgress,
+};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
