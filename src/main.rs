@@ -4,7 +4,8 @@ mod serve;
 #[cfg(feature = "otel")]
 mod traces;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Requests allocate and free on different threads, which the system's allocator serves with a lock.
@@ -24,11 +25,30 @@ enum Command {
     Serve(serve::Serve),
     #[command(flatten)]
     Cli(cli::Command),
+    /// Print what a shell needs to complete these commands
+    #[command(after_help = "Examples:
+  stratamq completions bash > ~/.local/share/bash-completion/completions/stratamq
+  stratamq completions zsh > ~/.zfunc/_stratamq
+  stratamq completions fish > ~/.config/fish/completions/stratamq.fish")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => serve::run(serve),
         Command::Cli(command) => cli::run(command),
+        Command::Completions { shell } => complete(shell),
+    }
+}
+
+fn complete(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "stratamq", &mut script);
+    match std::io::stdout().lock().write_all(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }

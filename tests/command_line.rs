@@ -7,6 +7,7 @@ mod harness;
 
 use harness::Broker;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Small enough to start at once.
@@ -15,6 +16,8 @@ const SMALL_JOURNAL: [&str; 1] = ["--journal-capacity=128MiB"];
 /// A broker, and a shell whose environment knows where it is.
 struct Shell {
     broker: Broker,
+    /// Where contexts are kept.
+    config: PathBuf,
 }
 
 struct Ended {
@@ -25,9 +28,10 @@ struct Ended {
 
 impl Shell {
     fn open(name: &str) -> Shell {
-        let data = harness::folder(&format!("command-line-{name}")).join("data");
+        let folder = harness::folder(&format!("command-line-{name}"));
+        let (data, config) = (folder.join("data"), folder.join("config"));
         std::fs::create_dir_all(&data).unwrap();
-        Shell { broker: Broker::start_with(&data, &SMALL_JOURNAL) }
+        Shell { broker: Broker::start_with(&data, &SMALL_JOURNAL), config }
     }
 
     fn run(&self, words: &[&str]) -> Ended {
@@ -36,6 +40,7 @@ impl Shell {
             .args(words)
             .env("STRATAMQ_ADMIN", addresses.http.to_string())
             .env("STRATAMQ_ENDPOINT", addresses.grpc.to_string())
+            .env("XDG_CONFIG_HOME", &self.config)
             .output()
             .unwrap();
         Ended {
@@ -179,4 +184,212 @@ fn a_receive_without_ack_leaves_the_message_to_come_again() {
     // Parks until the invisible time of the first delivery is over.
     let second = shell.ok(&["message", "receive", "t", "--group", "g"]);
     assert!(second.contains("attempt 2\nagain\n"), "{second}");
+}
+
+#[test]
+fn a_topic_and_a_group_are_changed_and_the_change_is_shown() {
+    let shell = Shell::open("update");
+    shell.ok(&["topic", "create", "t", "--queues", "2"]);
+    assert_eq!(
+        shell.ok(&["topic", "update", "t", "--queues", "4", "--permission", "r"]),
+        "changed topic t\n  queues: 2 -> 4\n  permission: rw -> r\n"
+    );
+    assert_eq!(shell.ok(&["topic", "update", "t", "--queues", "4"]), "topic t is so already\n");
+    shell.ok(&["topic", "update", "t", "--attribute", "reserve.time=7"]);
+    let described = shell.ok(&["topic", "describe", "t"]);
+    assert!(described.contains("reserve.time=7"), "{described}");
+    shell.ok(&["topic", "update", "t", "--remove-attribute", "reserve.time"]);
+    shell.fails(&["topic", "update", "t", "--remove-attribute", "reserve.time"], 2);
+    shell.fails(&["topic", "update", "t"], 2);
+    shell.fails(&["topic", "update", "t", "--queues", "1"], 1);
+    let unknown = shell.fails(&["topic", "update", "none", "--queues", "1"], 1);
+    assert!(unknown.contains("stratamq topic list"), "{unknown}");
+    shell.ok(&["group", "create", "g"]);
+    assert_eq!(
+        shell.ok(&["group", "update", "g", "--max-attempts", "3", "--enabled", "false"]),
+        "changed group g\n  attempts: 17 -> 3\n  enabled: true -> false\n"
+    );
+    shell.fails(&["group", "update", "none", "--max-attempts", "3"], 1);
+}
+
+#[test]
+fn what_destroys_can_be_tried_first() {
+    let shell = Shell::open("dry-run");
+    shell.ok(&["topic", "create", "t"]);
+    shell.ok(&["message", "send", "t", "one"]);
+    shell.ok(&["group", "create", "g"]);
+    assert_eq!(
+        shell.ok(&["topic", "delete", "t", "--dry-run"]),
+        "would delete topic t with 1 message\n"
+    );
+    let group = shell.ok(&["group", "delete", "g", "--dry-run"]);
+    assert!(group.starts_with("would delete group g"), "{group}");
+    shell.ok(&["topic", "describe", "t"]);
+    shell.ok(&["group", "describe", "g"]);
+    shell.fails(&["topic", "delete", "none", "--dry-run"], 1);
+}
+
+#[test]
+fn a_group_is_moved_back_reads_again_and_old_deliveries_are_void() {
+    let shell = Shell::open("reset");
+    shell.ok(&["topic", "create", "t", "--queues", "2"]);
+    shell.ok(&["message", "send", "t", "one", "two", "three"]);
+    shell.ok(&["message", "receive", "t", "--group", "g"]);
+    let lag = shell.ok(&["group", "lag", "g"]);
+    assert!(lag.ends_with("group g has 0 messages before it\n"), "{lag}");
+    let plan = shell.ok(&["group", "reset", "g", "t", "--to", "1h", "--dry-run"]);
+    assert!(plan.contains("would move group g in topic t: 3 messages again"), "{plan}");
+    let done = shell.ok(&["group", "reset", "g", "t", "--to", "earliest"]);
+    assert!(done.contains("moved group g in topic t: 3 messages again"), "{done}");
+    let lag: Value =
+        serde_json::from_str(&shell.ok(&["group", "lag", "g", "--topic", "t", "--json"])).unwrap();
+    assert_eq!(lag["lag"], 3);
+    let again = shell.ok(&["message", "receive", "t", "--group", "g", "--no-ack"]);
+    assert!(again.contains("3 messages received"), "{again}");
+    let kept = shell.fails(&["group", "reset", "g", "t", "--to", "latest"], 2);
+    assert!(kept.contains("3 messages"), "{kept}");
+    assert!(kept.contains("3 deliveries would be let go"), "{kept}");
+    assert!(kept.contains("--dry-run"), "{kept}");
+    shell.ok(&["group", "reset", "g", "t", "--to", "latest", "--yes"]);
+    shell.ok(&["message", "send", "t", "four"]);
+    let next = shell.ok(&["message", "receive", "t", "--group", "g"]);
+    assert!(next.contains("\nfour\n1 message received"), "{next}");
+    let nowhere = shell.fails(&["group", "reset", "g", "t", "--offset", "strata-0000/77=0"], 1);
+    assert!(nowhere.contains("stratamq topic describe"), "{nowhere}");
+    shell.fails(&["group", "reset", "none", "t", "--to", "latest"], 1);
+    shell.fails(&["group", "reset", "g", "none", "--to", "latest"], 1);
+    shell.fails(&["group", "lag", "none"], 1);
+}
+
+#[test]
+fn messages_are_found_and_followed_without_a_group() {
+    let shell = Shell::open("look");
+    shell.ok(&["topic", "create", "t", "--queues", "2"]);
+    shell.ok(&["message", "send", "t", "one", "two", "--key", "k"]);
+    let sent: Value =
+        serde_json::from_str(&shell.ok(&["message", "send", "t", "three", "--json"])).unwrap();
+    let id = sent["message_id"].as_str().unwrap();
+    let found = shell.ok(&["message", "get", id, "--topic", "t"]);
+    assert!(found.ends_with("\nthree\n1 message found\n"), "{found}");
+    let found = shell.ok(&["message", "get", "--topic", "t", "--key", "k", "--since", "1h"]);
+    assert!(found.contains("\ntwo\n") && found.contains("\none\n"), "{found}");
+    let found = shell.ok(&["message", "get", "--topic", "t", "--key", "k", "--max", "1"]);
+    assert!(found.ends_with("1 message found\n"), "{found}");
+    let message: Value =
+        serde_json::from_str(&shell.ok(&["message", "get", id, "--topic", "t", "--json"])).unwrap();
+    let place = message["offset_message_id"].as_str().unwrap();
+    assert!(shell.ok(&["message", "get", place]).contains("\nthree\n"));
+    let queue = format!("{}/{}", message["broker"].as_str().unwrap(), message["queue_id"]);
+    let offset = message["offset"].to_string();
+    let at = ["message", "get", "--topic", "t", "--queue", &queue, "--offset", &offset];
+    assert!(shell.ok(&at).contains("\nthree\n"));
+    let hint = shell.fails(&["message", "get", id], 1);
+    assert!(hint.contains(&format!("stratamq message get {id} --topic TOPIC")), "{hint}");
+    shell.fails(&["message", "get", "nothing", "--topic", "t"], 1);
+    shell.fails(&["message", "get", "--topic", "none", "--key", "k"], 1);
+    shell.fails(&["message", "get"], 2);
+    let tail = shell.ok(&["message", "tail", "t", "--since", "1h", "--idle", "100ms", "--json"]);
+    let bodies: Vec<Value> = tail
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["body"].clone())
+        .collect();
+    assert_eq!(bodies, ["one", "two", "three"]);
+    let some = shell.ok(&["message", "tail", "t", "--since", "1h", "--max", "2", "--json"]);
+    assert_eq!(some.lines().count(), 2);
+    shell.fails(&["message", "tail", "none"], 1);
+    assert!(shell.ok(&["group", "list"]).contains("there is no group yet"));
+}
+
+#[test]
+fn a_tail_shows_messages_as_they_come() {
+    let shell = Shell::open("tail");
+    shell.ok(&["topic", "create", "t"]);
+    let ended = std::thread::scope(|scope| {
+        let tail = scope.spawn(|| shell.run(&["message", "tail", "t", "--max", "1", "--json"]));
+        // Until the tail has begun, what is sent is before it.
+        while !tail.is_finished() {
+            shell.ok(&["message", "send", "t", "now"]);
+        }
+        tail.join().unwrap()
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap()["body"], "now");
+}
+
+#[test]
+fn cluster_and_settings_are_shown() {
+    let shell = Shell::open("cluster");
+    let info = shell.ok(&["cluster", "info"]);
+    assert!(info.contains("cluster  DefaultCluster\n"), "{info}");
+    assert!(info.contains("strata-0003"), "{info}");
+    let config: Value = serde_json::from_str(&shell.ok(&["config", "show", "--json"])).unwrap();
+    assert_eq!(config["grpc"], shell.broker.addresses().grpc.to_string());
+    let port = shell.broker.addresses().http.port().to_string();
+    let free = ["--grpc-port", "0", "--nameserver-port", "0", "--broker-port", "0"];
+    let data = shell.config.join("other").display().to_string();
+    let taken = [&["config", "check", "--data", &data, "--http-port", &port][..], &free].concat();
+    let ended = shell.run(&taken);
+    assert_eq!(ended.code, Some(2), "{}", ended.out);
+    assert!(ended.out.contains("WRONG  HTTP"), "{}", ended.out);
+    assert!(ended.out.contains("is a broker running already?"), "{}", ended.out);
+    let good = [&["config", "check", "--data", &data, "--http-port", "0"][..], &free].concat();
+    assert!(shell.ok(&good).ends_with("a broker could start with this\n"));
+    let small = [&good[..], &["--journal-capacity", "1MiB"]].concat();
+    assert!(shell.run(&small).out.contains("WRONG  settings: journal capacity"));
+}
+
+#[test]
+fn contexts_say_where_commands_go() {
+    let shell = Shell::open("context");
+    let admin = shell.broker.addresses().http.to_string();
+    let grpc = shell.broker.addresses().grpc.to_string();
+    // As by a user whose environment knows nothing.
+    let run = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_stratamq"))
+            .args(words)
+            .env_remove("STRATAMQ_ADMIN")
+            .env_remove("STRATAMQ_ENDPOINT")
+            .env("XDG_CONFIG_HOME", &shell.config)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert!(run(&["context", "list"]).1.contains("there is no context yet"));
+    let add = ["context", "add", "here", "--admin", &admin, "--endpoint", &grpc];
+    assert_eq!(run(&add).0, Some(0));
+    run(&["context", "add", "half", "--endpoint", &grpc]);
+    run(&["context", "add", "gone", "--admin", "127.0.0.1:1"]);
+    assert_eq!(run(&["topic", "create", "t", "--context", "here"]).0, Some(0));
+    assert_eq!(run(&["context", "use", "gone"]).0, Some(0));
+    assert_eq!(run(&["topic", "list"]).0, Some(3));
+    assert_eq!(run(&["topic", "list", "--admin", &admin]).0, Some(0), "an option is stronger");
+    assert_eq!(run(&["context", "use", "here"]).0, Some(0));
+    assert!(run(&["topic", "list"]).1.contains('t'));
+    assert_eq!(run(&["message", "send", "t", "x"]).0, Some(0));
+    let (code, _, half) = run(&["topic", "list", "--context", "half"]);
+    assert_eq!(code, Some(2));
+    assert!(half.contains("has no address for this command"), "{half}");
+    let (code, _, unknown) = run(&["topic", "list", "--context", "nowhere"]);
+    assert_eq!(code, Some(2));
+    assert!(unknown.contains("stratamq context list"), "{unknown}");
+    assert_eq!(run(&["context", "add", "empty"]).0, Some(2));
+    let listed = run(&["context", "list"]).1;
+    assert!(listed.contains(&format!("*  here     {admin}")), "{listed}");
+    assert_eq!(run(&["context", "remove", "here"]).0, Some(0));
+    assert_eq!(run(&["context", "remove", "here"]).0, Some(2));
+    std::fs::write(shell.config.join("stratamq/contexts.json"), "{").unwrap();
+    let (code, _, broken) = run(&["topic", "list"]);
+    assert_eq!(code, Some(2));
+    assert!(broken.contains("contexts.json cannot be read"), "{broken}");
+}
+
+#[test]
+fn shells_are_told_how_to_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_stratamq")).args(["completions", shell]).output();
+        let script = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert!(script.contains("reset") && script.contains("dry-run"), "{shell}");
+    }
 }

@@ -1,38 +1,46 @@
 //! Where the broker is, as options that commands share.
 
+use super::context::{self, Context};
 use super::failure::Failure;
+use super::http::Admin;
+use super::print;
 use clap::Args;
 use client::{Config, Endpoint, Tls};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use storage::env::Env;
 
 /// For commands that administer.
 #[derive(Args, Debug)]
 pub(super) struct AdminAddress {
-    /// HTTP address of the broker
-    #[arg(
-        long,
-        env = "STRATAMQ_ADMIN",
-        default_value = "127.0.0.1:8082",
-        value_parser = http_address,
-        value_name = "HOST:PORT"
-    )]
-    pub(super) admin: Endpoint,
+    /// HTTP address of the broker [env: STRATAMQ_ADMIN] [default: 127.0.0.1:8082]
+    #[arg(long, value_parser = http_address, value_name = "HOST:PORT")]
+    admin: Option<Endpoint>,
+    /// A cluster that has a name here: see stratamq context [env: STRATAMQ_CONTEXT]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// Print JSON, for scripts
     #[arg(long)]
     pub(super) json: bool,
 }
 
+impl AdminAddress {
+    /// The API at the address that counts.
+    pub(super) fn open(&self) -> Result<Admin, Failure> {
+        let found = locate(self.admin.clone(), self.context.as_deref(), &ADMIN)?;
+        Ok(Admin::at(found.address))
+    }
+}
+
 /// For commands that are a client.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClientAddress {
-    /// gRPC address of the broker
-    #[arg(
-        long,
-        env = "STRATAMQ_ENDPOINT",
-        default_value = "127.0.0.1:8081", value_parser = grpc_address, value_name = "HOST:PORT"
-    )]
-    endpoint: Endpoint,
+    /// gRPC address of the broker [env: STRATAMQ_ENDPOINT] [default: 127.0.0.1:8081]
+    #[arg(long, value_parser = grpc_address, value_name = "HOST:PORT")]
+    endpoint: Option<Endpoint>,
+    /// A cluster that has a name here: see stratamq context [env: STRATAMQ_CONTEXT]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// Encrypt, without checking the certificate
     #[arg(long)]
     tls: bool,
@@ -49,20 +57,80 @@ pub(super) struct ClientAddress {
 
 impl ClientAddress {
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        let tls = match &self.tls_ca {
-            Some(file) => roots(file)?,
-            None if self.tls => Tls::TrustAll,
-            None => Tls::Off,
+        let found = locate(self.endpoint.clone(), self.context.as_deref(), &GRPC)?;
+        let context = found.context.unwrap_or_default();
+        let unchecked = self.tls || (self.tls_ca.is_none() && context.tls);
+        let tls = match self.tls_ca.as_ref().or(context.tls_ca.as_ref()) {
+            Some(file) if !self.tls => roots(file)?,
+            Some(_) | None if unchecked => Tls::TrustAll,
+            Some(_) | None => Tls::Off,
         };
-        Ok(Config { tls, request_timeout: self.timeout, ..Config::new(self.endpoint.clone()) })
+        Ok(Config { tls, request_timeout: self.timeout, ..Config::new(found.address) })
     }
 }
 
-fn http_address(text: &str) -> Result<Endpoint, client::Error> {
+/// One of a cluster's two doors.
+struct Door {
+    named_by: &'static str,
+    parse: fn(&str) -> Result<Endpoint, client::Error>,
+    of: fn(&Context) -> Option<&String>,
+    default: &'static str,
+}
+
+const ADMIN: Door = Door {
+    named_by: "STRATAMQ_ADMIN",
+    parse: http_address,
+    of: |context| context.admin.as_ref(),
+    default: "127.0.0.1",
+};
+const GRPC: Door = Door {
+    named_by: "STRATAMQ_ENDPOINT",
+    parse: grpc_address,
+    of: |context| context.endpoint.as_ref(),
+    default: "127.0.0.1",
+};
+
+/// Where a command goes.
+struct Located {
+    address: Endpoint,
+    /// What else is known of the place; not where the command line or the environment names it.
+    context: Option<Context>,
+}
+
+/// The strongest word about the address: the option, the context of the command line, the
+/// environment, the context in use, this machine.
+fn locate(given: Option<Endpoint>, context: Option<&str>, door: &Door) -> Result<Located, Failure> {
+    if let Some(address) = given {
+        return Ok(Located { address, context: None });
+    }
+    let context = match context {
+        Some(name) => Some(context::named(name)?),
+        None => match std::env::var(door.named_by) {
+            Ok(text) if !text.is_empty() => {
+                let address = (door.parse)(&text)
+                    .map_err(|error| Failure::usage(format!("{}: {error}", door.named_by)))?;
+                return Ok(Located { address, context: None });
+            }
+            Ok(_) | Err(_) => context::current()?,
+        },
+    };
+    let text = match context.as_ref().map(door.of) {
+        Some(Some(text)) => text.as_str(),
+        Some(None) => {
+            return Err(Failure::usage("the context has no address for this command")
+                .hint("stratamq context list shows it; context add gives it one"));
+        }
+        None => door.default,
+    };
+    let address = (door.parse)(text).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Located { address, context })
+}
+
+pub(super) fn http_address(text: &str) -> Result<Endpoint, client::Error> {
     Endpoint::parse(text, 8082)
 }
 
-fn grpc_address(text: &str) -> Result<Endpoint, client::Error> {
+pub(super) fn grpc_address(text: &str) -> Result<Endpoint, client::Error> {
     Endpoint::parse(text, 8081)
 }
 
@@ -94,6 +162,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         other => return Err(format!("unknown unit {other:?}; use ms, s, m or h")),
     }
     .ok_or_else(|| format!("{text:?} is too long"))
+}
+
+/// A moment as people say it, in milliseconds since 1970: how long ago (`2h`), or a UTC time
+/// (`2026-08-05`, `2026-08-05T14:00Z`, `2026-08-05 14:00:09`).
+pub(super) fn moment(text: &str) -> Result<u64, String> {
+    if let Ok(ago) = duration(text) {
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        return Ok(Env::system().now().0.saturating_sub(ago));
+    }
+    print::moment(text).ok_or_else(|| format!("{text:?} is no time; try 2h or 2026-08-05T14:00Z"))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use super::connect::{AdminAddress, duration};
 use super::failure::Failure;
-use super::http::{Admin, path};
+use super::http::{Admin, Answer, Only, path};
 use super::print::{Printer, count, fields, table, time};
+use super::progress::{Lag, Reset};
 use clap::{Args, Subcommand};
 use gateway::admin::api::{Group, GroupDetail, GroupList, GroupPut, Retry};
 use std::time::Duration;
@@ -22,9 +23,37 @@ pub(crate) enum GroupCommand {
     /// List consumer groups
     List(List),
     /// Show a consumer group and its members
+    #[command(after_help = "Examples:
+  stratamq group describe readers
+  stratamq group lag readers                          how far it is")]
     Describe(Describe),
+    /// Change a consumer group; what is not named stays
+    #[command(after_help = "Examples:
+  stratamq group update readers --max-attempts 5
+  stratamq group update readers --enabled false       for now, nobody receives")]
+    Update(Update),
     /// Delete a consumer group, its progress and its dead letters
+    #[command(after_help = "Examples:
+  stratamq group delete readers --dry-run
+  stratamq group delete readers --yes")]
     Delete(Delete),
+    /// Show how far a consumer group is, and how much it has before it
+    #[command(after_help = "Examples:
+  stratamq group lag readers
+  stratamq group lag readers --topic orders
+  stratamq group lag readers --json | jq .lag")]
+    Lag(Lag),
+    /// Move a consumer group in a topic, forwards or back
+    ///
+    /// What it holds unacknowledged there is let go: acknowledging it is refused from then on.
+    /// Messages from the new place on come as if for the first time.
+    #[command(after_help = "Examples:
+  stratamq group reset readers orders --to 2h --dry-run       two hours back: what would happen
+  stratamq group reset readers orders --to earliest
+  stratamq group reset readers orders --to latest --yes       leave out all there is
+  stratamq group reset readers orders --to 2026-08-05T14:00Z
+  stratamq group reset readers orders --offset strata-0000/0=17")]
+    Reset(Reset),
 }
 
 #[derive(Args, Debug)]
@@ -63,12 +92,35 @@ pub(crate) struct Describe {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Update {
+    /// The group
+    name: String,
+    /// Deliveries of a message before it is a dead letter
+    #[arg(long)]
+    max_attempts: Option<u32>,
+    /// concurrent, or fifo
+    #[arg(long)]
+    order: Option<String>,
+    /// Times until a message that was not acknowledged comes again
+    #[arg(long, value_delimiter = ',', value_parser = duration, value_name = "TIME,TIME,...")]
+    retry: Vec<Duration>,
+    /// Whether it may receive
+    #[arg(long, value_name = "BOOL")]
+    enabled: Option<bool>,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Delete {
     /// The group
     name: String,
     /// Delete it even if it has members or dead letters
     #[arg(long)]
     yes: bool,
+    /// Only say what would be deleted
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     address: AdminAddress,
 }
@@ -79,7 +131,10 @@ impl GroupCommand {
             GroupCommand::Create(Create { address, .. })
             | GroupCommand::List(List { address })
             | GroupCommand::Describe(Describe { address, .. })
+            | GroupCommand::Update(Update { address, .. })
             | GroupCommand::Delete(Delete { address, .. }) => address.json,
+            GroupCommand::Lag(lag) => lag.json(),
+            GroupCommand::Reset(reset) => reset.json(),
         }
     }
 }
@@ -89,7 +144,10 @@ pub(super) async fn execute(command: GroupCommand, printer: &mut Printer) -> Res
         GroupCommand::Create(create) => create.execute(printer).await,
         GroupCommand::List(list) => list.execute(printer).await,
         GroupCommand::Describe(describe) => describe.execute(printer).await,
+        GroupCommand::Update(update) => update.execute(printer).await,
         GroupCommand::Delete(delete) => delete.execute(printer).await,
+        GroupCommand::Lag(lag) => lag.execute(printer).await,
+        GroupCommand::Reset(reset) => reset.execute(printer).await,
     }
 }
 
@@ -103,8 +161,9 @@ impl Create {
             consume_enabled: None,
             attributes: None,
         };
-        let admin = Admin::at(&self.address.admin);
-        let answer = admin.put(&path("groups", &self.name), &body, !self.if_missing).await;
+        let admin = self.address.open()?;
+        let only = if self.if_missing { Only::Anyhow } else { Only::New };
+        let answer = admin.put(&path("groups", &self.name), &body, only).await;
         let answer = answer.map_err(|failure| exists(failure, &self.name))?;
         let group: Group = answer.read()?;
         printer.show(&group, || created(&group, answer.created()))
@@ -136,7 +195,7 @@ fn created(group: &Group, new: bool) -> String {
 
 impl List {
     async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
-        let list: GroupList = Admin::at(&self.address.admin).get("/v1/groups").await?;
+        let list: GroupList = self.address.open()?.get("/v1/groups").await?;
         printer.show(&list, || listed(&list))
     }
 }
@@ -158,17 +217,17 @@ fn listed(list: &GroupList) -> String {
 
 impl Describe {
     async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
-        let detail = get(&self.address, &self.name).await?;
+        let detail: GroupDetail = fetch(&self.address.open()?, &self.name).await?.read()?;
         printer.show(&detail, || described(&detail))
     }
 }
 
-async fn get(address: &AdminAddress, name: &str) -> Result<GroupDetail, Failure> {
-    Admin::at(&address.admin).get(&path("groups", name)).await.map_err(unknown)
+async fn fetch(admin: &Admin, name: &str) -> Result<Answer, Failure> {
+    admin.fetch(&path("groups", name)).await.map_err(unknown)
 }
 
 /// The API's hint speaks of HTTP; this one of commands.
-fn unknown(failure: Failure) -> Failure {
+pub(super) fn unknown(failure: Failure) -> Failure {
     if failure.what.ends_with("does not exist") {
         return failure.hint("stratamq group list shows what there is");
     }
@@ -177,20 +236,11 @@ fn unknown(failure: Failure) -> Failure {
 
 fn described(detail: &GroupDetail) -> String {
     let group = &detail.group;
-    let retry = match &group.retry {
-        Retry::Customized { delays_ms } => {
-            let delays: Vec<String> = delays_ms.iter().map(|&ms| brief(ms)).collect();
-            delays.join(" ")
-        }
-        Retry::Exponential { initial_ms, max_ms, multiplier } => {
-            format!("{} x{multiplier} up to {}", brief(*initial_ms), brief(*max_ms))
-        }
-    };
     let mut pairs = vec![
         ("group", group.name.clone()),
         ("order", group.order.clone()),
         ("attempts", group.max_attempts.to_string()),
-        ("retry after", retry),
+        ("retry after", retry(&group.retry)),
         ("enabled", group.consume_enabled.to_string()),
         ("created", time(group.created_ms)),
         ("dead letters", format!("{} in {}", detail.dead_letters, detail.dead_letter_topic)),
@@ -211,6 +261,18 @@ fn described(detail: &GroupDetail) -> String {
     format!("{}\n{members}", fields(&pairs))
 }
 
+fn retry(retry: &Retry) -> String {
+    match retry {
+        Retry::Customized { delays_ms } => {
+            let delays: Vec<String> = delays_ms.iter().map(|&ms| brief(ms)).collect();
+            delays.join(" ")
+        }
+        Retry::Exponential { initial_ms, max_ms, multiplier } => {
+            format!("{} x{multiplier} up to {}", brief(*initial_ms), brief(*max_ms))
+        }
+    }
+}
+
 /// In the largest unit that leaves nothing over.
 fn brief(ms: u64) -> String {
     match ms {
@@ -225,18 +287,76 @@ fn brief(ms: u64) -> String {
 impl Delete {
     async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
         let name = &self.name;
-        let detail = get(&self.address, name).await?;
+        let admin = self.address.open()?;
+        let detail: GroupDetail = fetch(&admin, name).await?.read()?;
         let members = u64::try_from(detail.consumers.len()).unwrap_or(u64::MAX);
         let dead = detail.dead_letters;
+        let holds = format!("{} and {}", count(members, "member"), count(dead, "dead letter"));
+        if self.dry_run {
+            let plan = serde_json::json!({
+                "would_delete": name, "members": members, "dead_letters": dead
+            });
+            return printer
+                .show(&plan, || format!("would delete group {name} with its progress, {holds}\n"));
+        }
         if !self.yes && (members > 0 || dead > 0) {
-            let (members, dead) = (count(members, "member"), count(dead, "dead letter"));
-            return Err(Failure::usage(format!("group {name} has {members} and {dead}"))
+            return Err(Failure::usage(format!("group {name} has {holds}"))
                 .hint(format!("delete it for good with: stratamq group delete {name} --yes")));
         }
-        Admin::at(&self.address.admin).delete(&path("groups", name)).await.map_err(unknown)?;
+        admin.delete(&path("groups", name)).await.map_err(unknown)?;
         let done = serde_json::json!({ "deleted": name, "dead_letters": dead });
         printer.show(&done, || format!("deleted group {name} with its progress\n"))
     }
+}
+
+impl Update {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let delays_ms: Vec<u64> = self.retry.iter().map(ms).collect();
+        let body = GroupPut {
+            max_attempts: self.max_attempts,
+            order: self.order,
+            retry: (!delays_ms.is_empty()).then_some(Retry::Customized { delays_ms }),
+            consume_enabled: self.enabled,
+            attributes: None,
+        };
+        if body == GroupPut::default() {
+            return Err(Failure::usage("nothing is said that would be different")
+                .hint("stratamq group update --help shows what can be changed"));
+        }
+        let admin = self.address.open()?;
+        let before = fetch(&admin, &self.name).await?;
+        let only = Only::If(before.tag());
+        let before = before.read::<GroupDetail>()?.group;
+        let answer = admin.put(&path("groups", &self.name), &body, only).await;
+        let group: Group = answer.map_err(raced)?.read()?;
+        printer.show(&group, || changes(&before, &group))
+    }
+}
+
+/// Somebody changed it between the look and the change.
+fn raced(failure: Failure) -> Failure {
+    if failure.what.ends_with("was changed by somebody else") {
+        return failure.hint("nothing was changed; run the command again");
+    }
+    unknown(failure)
+}
+
+fn changes(before: &Group, after: &Group) -> String {
+    let mut lines = Vec::new();
+    let mut compare = |what: &str, old: String, new: String| {
+        if old != new {
+            lines.push(format!("  {what}: {old} -> {new}\n"));
+        }
+    };
+    compare("attempts", before.max_attempts.to_string(), after.max_attempts.to_string());
+    compare("order", before.order.clone(), after.order.clone());
+    compare("retry after", retry(&before.retry), retry(&after.retry));
+    compare("enabled", before.consume_enabled.to_string(), after.consume_enabled.to_string());
+    let name = &after.name;
+    if lines.is_empty() {
+        return format!("group {name} is so already\n");
+    }
+    format!("changed group {name}\n{}", lines.concat())
 }
 
 #[cfg(test)]

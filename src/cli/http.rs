@@ -5,6 +5,7 @@ use client::Endpoint;
 use gateway::admin::api::ErrorBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
+use hyper::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -12,23 +13,41 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// The whole request.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The whole request: longer than an answer may be waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the API is asked to wait for a message.
+pub(super) const WAIT_MS: u64 = 15_000;
 /// A list of 100,000 topics is below this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The admin API at one address.
-pub(super) struct Admin<'a> {
-    address: &'a Endpoint,
+pub(super) struct Admin {
+    address: Endpoint,
 }
 
 /// An answer that is not a refusal.
 pub(super) struct Answer {
     status: StatusCode,
+    tag: Option<HeaderValue>,
     body: Bytes,
 }
 
+/// What a PUT asks for besides.
+pub(super) enum Only {
+    /// It does not exist.
+    New,
+    /// It is as an answer to GET said.
+    If(Option<HeaderValue>),
+    /// Nothing.
+    Anyhow,
+}
+
 impl Answer {
+    /// The state that was answered, for [`Only::If`].
+    pub(super) fn tag(&self) -> Option<HeaderValue> {
+        self.tag.clone()
+    }
+
     /// Whether the request made something.
     pub(super) fn created(&self) -> bool {
         self.status == StatusCode::CREATED
@@ -42,29 +61,37 @@ impl Answer {
     }
 }
 
-impl<'a> Admin<'a> {
-    pub(super) fn at(address: &'a Endpoint) -> Admin<'a> {
+impl Admin {
+    pub(super) fn at(address: Endpoint) -> Admin {
         Admin { address }
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.call(Method::GET, path, None, Bytes::new()).await?.read()
+        self.fetch(path).await?.read()
+    }
+
+    /// The same, with what is said about it.
+    pub(super) async fn fetch(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(Method::GET, path, None, Bytes::new()).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
         self.call(Method::DELETE, path, None, Bytes::new()).await.map(drop)
     }
 
-    /// PUT; with `only_new`, refused when it exists.
     pub(super) async fn put(
         &self,
         path: &str,
         body: &impl Serialize,
-        only_new: bool,
+        only: Only,
     ) -> Result<Answer, Failure> {
         let body = serde_json::to_vec(body)
             .map_err(|error| Failure::usage(format!("the request cannot be written: {error}")))?;
-        let condition = only_new.then_some(("if-none-match", "*"));
+        let condition = match only {
+            Only::New => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            Only::If(tag) => tag.map(|tag| (IF_MATCH, tag)),
+            Only::Anyhow => None,
+        };
         self.call(Method::PUT, path, condition, Bytes::from(body)).await
     }
 
@@ -72,7 +99,7 @@ impl<'a> Admin<'a> {
         &self,
         method: Method,
         path: &str,
-        header: Option<(&'static str, &'static str)>,
+        header: Option<(HeaderName, HeaderValue)>,
         body: Bytes,
     ) -> Result<Answer, Failure> {
         let mut request = Request::builder()
@@ -104,9 +131,10 @@ impl<'a> Admin<'a> {
         let answer = async {
             let answer = sender.send_request(request).await.map_err(lost)?;
             let status = answer.status();
+            let tag = answer.headers().get(ETAG).cloned();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| self.lost(&error.to_string()))?.to_bytes();
-            Ok(Answer { status, body })
+            Ok(Answer { status, tag, body })
         };
         tokio::pin!(answer);
         // The connection has to be driven while the answer is awaited; when it ends first, the
@@ -135,15 +163,20 @@ impl<'a> Admin<'a> {
 
 /// `/v1/topics/` and a name, with whatever a path cannot have escaped.
 pub(super) fn path(collection: &str, name: &str) -> String {
-    let mut path = format!("/v1/{collection}/");
+    format!("/v1/{collection}/{}", escaped(name))
+}
+
+/// A name or a value, with whatever a path or a query cannot have escaped.
+pub(super) fn escaped(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            path.push(char::from(byte));
+            text.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            text.push_str(&format!("%{byte:02X}"));
         }
     }
-    path
+    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use super::connect::{ClientAddress, duration};
 use super::failure::Failure;
+use super::look::{Get, Tail};
+use super::meter::Meter;
 use super::print::{Printer, count};
 use super::topic::key_value;
 use clap::{Args, Subcommand};
@@ -31,6 +33,19 @@ pub(crate) enum MessageCommand {
   stratamq message receive hello --group readers --max 1000 --json
   stratamq message receive hello --group readers --no-ack     (they come again after --invisible)")]
     Receive(ReceiveArgs),
+    /// Follow a topic: show messages as they come, without consuming them
+    #[command(after_help = "Examples:
+  stratamq message tail hello
+  stratamq message tail hello --since 10m
+  stratamq message tail hello --since 2026-08-05 --idle 1s --json > messages.jsonl")]
+    Tail(Tail),
+    /// Find messages, without consuming them
+    #[command(after_help = "Examples:
+  stratamq message get 01D09B4CFE3F0A0B9C00000000 --topic hello    by the id that a send printed
+  stratamq message get --topic orders --key 17 --since 2h
+  stratamq message get --topic orders --queue strata-0000/0 --offset 42
+  stratamq message get 7F00000100002A9F0000000000000100            by offset message id")]
+    Get(Box<Get>),
 }
 
 #[derive(Args, Debug)]
@@ -84,6 +99,8 @@ impl MessageCommand {
         match self {
             MessageCommand::Send(Send { address, .. })
             | MessageCommand::Receive(ReceiveArgs { address, .. }) => address.json,
+            MessageCommand::Tail(tail) => tail.json(),
+            MessageCommand::Get(get) => get.json(),
         }
     }
 }
@@ -100,6 +117,8 @@ pub(super) async fn execute(command: MessageCommand, printer: &mut Printer) -> R
             let received = receive.execute(printer).await;
             received.map_err(|failure| failure.about("TOPIC", &topic).about("GROUP", &group))
         }
+        MessageCommand::Tail(tail) => tail.execute(printer).await,
+        MessageCommand::Get(get) => get.execute(printer).await,
     }
 }
 
@@ -119,7 +138,9 @@ impl Send {
         messages: Vec<Message>,
         printer: &mut Printer,
     ) -> Result<(), Failure> {
-        for message in messages {
+        let total = u64::try_from(messages.len()).ok();
+        let mut meter = Meter::new("sent", total, self.address.json);
+        for (done, message) in (1..).zip(messages) {
             let id = message.id().to_owned();
             let receipt = producer.send(message).await.map_err(|error| {
                 let failure = Failure::from(error);
@@ -134,7 +155,9 @@ impl Send {
                 "offset": receipt.offset,
             });
             printer.show(&value, || sent(&self.topic, &receipt))?;
+            meter.at(done);
         }
+        drop(meter);
         let topic = &self.topic;
         printer.say(&format!("receive it with: stratamq message receive {topic} --group readers"))
     }
@@ -198,6 +221,7 @@ impl ReceiveArgs {
         printer: &mut Printer,
     ) -> Result<usize, Failure> {
         let mut received = 0;
+        let mut meter = Meter::new("received", u64::try_from(self.max).ok(), self.address.json);
         while received < self.max {
             let max = (self.max - received).min(BATCH_MAX);
             let how = Receive { max, invisible: self.invisible, wait: self.wait };
@@ -206,6 +230,7 @@ impl ReceiveArgs {
                 printer.show(&Shown::from(delivery), || text(delivery))?;
             }
             received += batch.len();
+            meter.at(u64::try_from(received).unwrap_or(u64::MAX));
             // Printed first: a message that was not seen must come again.
             if !self.no_ack {
                 consumer.ack_all(&batch).await.into_iter().collect::<Result<(), _>>()?;

@@ -1,16 +1,23 @@
-//! The operator's commands: `stratamq topic | group | message | bench`.
+//! The operator's commands: `stratamq topic | group | message | cluster | config | context |
+//! bench`.
 //!
 //! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would.
 //! A command prints what it did and what to try next; with `--json` it prints only data. What fails
 //! says why and what to do on standard error, and by its exit code who is to act: 1 the broker
 //! refused, 2 the command was used wrongly, 3 nobody answers.
 mod bench;
+mod cluster;
+mod config;
 mod connect;
+mod context;
 mod failure;
 mod group;
 mod http;
+mod look;
 mod message;
+mod meter;
 mod print;
+mod progress;
 mod topic;
 
 use clap::Subcommand;
@@ -21,15 +28,24 @@ use std::process::ExitCode;
 /// What an operator can ask for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make, list, describe and delete topics
+    /// Make, list, describe, change and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    /// Make, list, describe and delete consumer groups
+    /// Make, list, describe, change, move and delete consumer groups
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Send and receive messages
+    /// Send, receive, follow and find messages
     #[command(subcommand)]
     Message(message::MessageCommand),
+    /// Show the cluster
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Check settings before a start, show those of a running broker
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Give clusters names, and choose which one commands go to
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Put load on a broker, this one or any other that speaks RocketMQ 5, and measure it
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -41,6 +57,9 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Topic(command) => command.json(),
         Command::Group(command) => command.json(),
         Command::Message(command) => command.json(),
+        Command::Cluster(command) => command.json(),
+        Command::Config(command) => command.json(),
+        Command::Context(command) => command.json(),
         Command::Bench(command) => command.json(),
     };
     let mut printer = Printer::new(json, std::io::stdout());
@@ -67,6 +86,9 @@ async fn execute(command: Command, printer: &mut Printer) -> Result<(), Failure>
         Command::Topic(command) => topic::execute(command, printer).await,
         Command::Group(command) => group::execute(command, printer).await,
         Command::Message(command) => message::execute(command, printer).await,
+        Command::Cluster(command) => cluster::execute(command, printer).await,
+        Command::Config(command) => config::execute(command, printer).await,
+        Command::Context(command) => context::execute(command, printer),
         Command::Bench(command) => bench::execute(command, printer).await,
     }
 }

@@ -49,7 +49,9 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let is_number = |cell: &str| !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit());
+    // A dash stands for a number that there is not.
+    let is_number =
+        |cell: &str| cell == "-" || !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit());
     let right: Vec<bool> = (0..head.len())
         .map(|i| rows.iter().all(|row| row.get(i).is_some_and(|cell| is_number(cell))))
         .map(|numbers| numbers && !rows.is_empty())
@@ -103,6 +105,56 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// Reads what [`time`] writes, or a part of it: `2026-08-05`, `2026-08-05T14:00Z`.
+pub(super) fn moment(text: &str) -> Option<u64> {
+    let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text);
+    let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let numbers = |text: &str, by: char| -> Option<Vec<u64>> {
+        let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+        text.split(by).map(|part| digits(part).then(|| part.parse().ok())?).collect()
+    };
+    let [year, month, day] = numbers(date, '-')?.try_into().ok()?;
+    let (h, m, s) = match numbers(clock, ':')?.as_slice() {
+        [h, m] => (*h, *m, 0),
+        [h, m, s] => (*h, *m, *s),
+        _ => return None,
+    };
+    if !(1970..=9999).contains(&year) || h > 23 || m > 59 || s > 59 {
+        return None;
+    }
+    // A guess by the mean month, which cannot be late, and then on to the day itself.
+    let mut days = ((year - 1970) * 365 + (month.checked_sub(1)?) * 28).saturating_sub(1);
+    while civil(days) < (year, month, day) {
+        days += 1;
+    }
+    let seconds = days * 86_400 + h * 3600 + m * 60 + s;
+    (civil(days) == (year, month, day)).then_some(seconds * 1000)
+}
+
+/// `1.5 GiB`.
+pub(super) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    // Tenths of the unit, rounded down.
+    let (mut tenths, mut unit) = (u128::from(n) * 10 / 1024, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or_default();
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
+/// A remark for a person, on standard error: results stay apart.
+pub(super) fn aside(text: &str, json: bool) {
+    if !json {
+        // Nobody is left to tell when this fails.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}
+
 /// `1 message`, `2 messages`.
 pub(super) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
@@ -132,6 +184,49 @@ mod tests {
             (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
         ] {
             assert_eq!(time(ms), text);
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_a_time_is_read_as_one() {
+        for (text, ms) in [
+            ("1970-01-01", 0),
+            ("2000-02-29T00:00Z", 951_782_400_000),
+            ("2024-02-29 12:34:56 UTC", 1_709_210_096_000),
+            ("2100-03-01", 4_107_542_400_000),
+            ("9999-12-31T23:59:59Z", 253_402_300_799_000),
+        ] {
+            assert_eq!(moment(text), Some(ms), "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "2026",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "2026-01-01T24:00",
+            "2026-01-01T00",
+            "1969-12-31",
+            "+2026-01-01",
+            "2026-01-01T10:00+2",
+        ] {
+            assert_eq!(moment(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_said_in_the_largest_unit_that_fits() {
+        for (n, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (64 << 20, "64.0 MiB"),
+            (1 << 60, "1024.0 PiB"),
+        ] {
+            assert_eq!(bytes(n), text);
         }
     }
 

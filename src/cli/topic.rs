@@ -2,7 +2,7 @@
 
 use super::connect::AdminAddress;
 use super::failure::Failure;
-use super::http::{Admin, path};
+use super::http::{Admin, Answer, Only, path};
 use super::print::{Printer, count, fields, table, time};
 use clap::{Args, Subcommand};
 use gateway::admin::api::{Topic, TopicDetail, TopicList, TopicPut};
@@ -17,10 +17,25 @@ pub(crate) enum TopicCommand {
   stratamq topic create clicks --durability async")]
     Create(Create),
     /// List topics
+    #[command(after_help = "Examples:
+  stratamq topic list
+  stratamq topic list --json | jq -r '.topics[].name'")]
     List(List),
     /// Show a topic and its queues
+    #[command(after_help = "Examples:
+  stratamq topic describe hello
+  stratamq topic describe %DLQ%readers               the dead letters of group readers")]
     Describe(Describe),
+    /// Change a topic; what is not named stays
+    #[command(after_help = "Examples:
+  stratamq topic update orders --queues 32            queues are added, never taken away
+  stratamq topic update orders --permission r         for now, nobody sends
+  stratamq topic update clicks --durability async")]
+    Update(Update),
     /// Delete a topic and its messages
+    #[command(after_help = "Examples:
+  stratamq topic delete hello --dry-run
+  stratamq topic delete hello --yes")]
     Delete(Delete),
 }
 
@@ -63,12 +78,41 @@ pub(crate) struct Describe {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Update {
+    /// The topic
+    name: String,
+    /// Message queues in all; not fewer than there are
+    #[arg(long)]
+    queues: Option<u32>,
+    /// What it takes: normal, fifo, delay, transaction, lite, priority or mixed
+    #[arg(long)]
+    kind: Option<String>,
+    /// When a send is acknowledged: local or async
+    #[arg(long)]
+    durability: Option<String>,
+    /// What clients may do: rw, r, w or none
+    #[arg(long)]
+    permission: Option<String>,
+    /// An attribute to set; may be repeated
+    #[arg(long = "attribute", value_parser = key_value, value_name = "KEY=VALUE")]
+    attributes: Vec<(String, String)>,
+    /// An attribute to take away; may be repeated
+    #[arg(long = "remove-attribute", value_name = "KEY")]
+    removed: Vec<String>,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Delete {
     /// The topic
     name: String,
     /// Delete it even if it holds messages
     #[arg(long)]
     yes: bool,
+    /// Only say what would be deleted
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     address: AdminAddress,
 }
@@ -79,6 +123,7 @@ impl TopicCommand {
             TopicCommand::Create(Create { address, .. })
             | TopicCommand::List(List { address })
             | TopicCommand::Describe(Describe { address, .. })
+            | TopicCommand::Update(Update { address, .. })
             | TopicCommand::Delete(Delete { address, .. }) => address.json,
         }
     }
@@ -97,6 +142,7 @@ pub(super) async fn execute(command: TopicCommand, printer: &mut Printer) -> Res
         TopicCommand::Create(create) => create.execute(printer).await,
         TopicCommand::List(list) => list.execute(printer).await,
         TopicCommand::Describe(describe) => describe.execute(printer).await,
+        TopicCommand::Update(update) => update.execute(printer).await,
         TopicCommand::Delete(delete) => delete.execute(printer).await,
     }
 }
@@ -111,8 +157,9 @@ impl Create {
             permission: None,
             attributes: Some(attributes).filter(|attributes| !attributes.is_empty()),
         };
-        let admin = Admin::at(&self.address.admin);
-        let answer = admin.put(&path("topics", &self.name), &body, !self.if_missing).await;
+        let admin = self.address.open()?;
+        let only = if self.if_missing { Only::Anyhow } else { Only::New };
+        let answer = admin.put(&path("topics", &self.name), &body, only).await;
         let answer = answer.map_err(|failure| exists(failure, &self.name))?;
         let topic: Topic = answer.read()?;
         printer.show(&topic, || created(&topic, answer.created()))
@@ -143,7 +190,7 @@ fn created(topic: &Topic, new: bool) -> String {
 
 impl List {
     async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
-        let list: TopicList = Admin::at(&self.address.admin).get("/v1/topics").await?;
+        let list: TopicList = self.address.open()?.get("/v1/topics").await?;
         printer.show(&list, || listed(&list))
     }
 }
@@ -162,19 +209,22 @@ fn listed(list: &TopicList) -> String {
 
 impl Describe {
     async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
-        let detail = get(&self.address, &self.name).await?;
+        let detail: TopicDetail = fetch(&self.address.open()?, &self.name).await?.read()?;
         printer.show(&detail, || described(&detail))
     }
 }
 
-async fn get(address: &AdminAddress, name: &str) -> Result<TopicDetail, Failure> {
-    Admin::at(&address.admin).get(&path("topics", name)).await.map_err(unknown)
+async fn fetch(admin: &Admin, name: &str) -> Result<Answer, Failure> {
+    admin.fetch(&path("topics", name)).await.map_err(unknown)
 }
 
 /// The API's hint speaks of HTTP; this one of commands.
-fn unknown(failure: Failure) -> Failure {
+pub(super) fn unknown(failure: Failure) -> Failure {
     if failure.what.ends_with("does not exist") {
         return failure.hint("stratamq topic list shows what there is");
+    }
+    if failure.what.contains(" has no queue ") || failure.what == "there is no message there" {
+        return failure.hint("stratamq topic describe TOPIC shows its queues and their offsets");
     }
     failure
 }
@@ -213,16 +263,95 @@ fn messages(detail: &TopicDetail) -> u64 {
 impl Delete {
     async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
         let name = &self.name;
-        let detail = get(&self.address, name).await?;
+        let admin = self.address.open()?;
+        let detail: TopicDetail = fetch(&admin, name).await?.read()?;
         let held = messages(&detail);
+        if self.dry_run {
+            let plan = serde_json::json!({ "would_delete": name, "messages": held });
+            return printer.show(&plan, || {
+                format!("would delete topic {name} with {}\n", count(held, "message"))
+            });
+        }
         if held > 0 && !self.yes {
             return Err(Failure::usage(format!("topic {name} holds {}", count(held, "message")))
                 .hint(format!("delete it for good with: stratamq topic delete {name} --yes")));
         }
-        Admin::at(&self.address.admin).delete(&path("topics", name)).await.map_err(unknown)?;
+        admin.delete(&path("topics", name)).await.map_err(unknown)?;
         let done = serde_json::json!({ "deleted": name, "messages": held });
         printer.show(&done, || format!("deleted topic {name} with {}\n", count(held, "message")))
     }
+}
+
+impl Update {
+    async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let admin = self.address.open()?;
+        let before = fetch(&admin, &self.name).await?;
+        let only = Only::If(before.tag());
+        let before = before.read::<TopicDetail>()?.topic;
+        let body = self.body(&before)?;
+        let answer = admin.put(&path("topics", &self.name), &body, only).await;
+        let topic: Topic = answer.map_err(raced)?.read()?;
+        printer.show(&topic, || changes(&before, &topic))
+    }
+
+    fn body(&self, before: &Topic) -> Result<TopicPut, Failure> {
+        let mut attributes = before.attributes.clone();
+        for key in &self.removed {
+            if attributes.remove(key).is_none() {
+                return Err(Failure::usage(format!("topic {} has no attribute {key}", self.name))
+                    .hint(format!("stratamq topic describe {} shows them", self.name)));
+            }
+        }
+        attributes.extend(self.attributes.iter().cloned());
+        let put = TopicPut {
+            queues: self.queues,
+            kind: self.kind.as_ref().map(|kind| kind.to_ascii_uppercase()),
+            durability: self.durability.clone(),
+            permission: self.permission.clone(),
+            attributes: (attributes != before.attributes).then_some(attributes),
+        };
+        if put == TopicPut::default() && self.attributes.is_empty() {
+            return Err(Failure::usage("nothing is said that would be different")
+                .hint("stratamq topic update --help shows what can be changed"));
+        }
+        Ok(put)
+    }
+}
+
+/// Somebody changed it between the look and the change.
+pub(super) fn raced(failure: Failure) -> Failure {
+    if failure.what.ends_with("was changed by somebody else") {
+        return failure.hint("nothing was changed; run the command again");
+    }
+    unknown(failure)
+}
+
+fn changes(before: &Topic, after: &Topic) -> String {
+    let mut lines = Vec::new();
+    let mut compare = |what: &str, old: String, new: String| {
+        if old != new {
+            lines.push(format!("  {what}: {old} -> {new}\n"));
+        }
+    };
+    compare("queues", before.queues.to_string(), after.queues.to_string());
+    compare("kind", before.kind.clone(), after.kind.clone());
+    compare("durability", before.durability.clone(), after.durability.clone());
+    compare("permission", before.permission.clone(), after.permission.clone());
+    compare("attributes", shown(&before.attributes), shown(&after.attributes));
+    let name = &after.name;
+    if lines.is_empty() {
+        return format!("topic {name} is so already\n");
+    }
+    format!("changed topic {name}\n{}", lines.concat())
+}
+
+/// `key=value` for each, or `none`.
+pub(super) fn shown(attributes: &BTreeMap<String, String>) -> String {
+    if attributes.is_empty() {
+        return "none".to_owned();
+    }
+    let pairs = attributes.iter().map(|(key, value)| format!("{key}={value}"));
+    pairs.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
