@@ -3,8 +3,8 @@ use crate::env::{Env, ManualClock, Timestamp};
 use crate::format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 use crate::journal::simulated::{Dice, SimulatedDisk};
 use crate::journal::{
-    Class, Copy, Draft, JoinedBy, Level, OnFailure, Parts, Patch, Sealed, Store, StoreConfig,
-    StoreRefused,
+    Class, Copy, Draft, FillState, JoinedBy, Level, OnFailure, Parts, Patch, Sealed, Store,
+    StoreConfig, StoreRefused,
 };
 use crate::log::{Appended, Entry, Log, RecordView, Refused};
 use bytes::Bytes;
@@ -381,14 +381,17 @@ pub(super) fn live(
                 rig.step();
                 history.note(rig.disk.done(), log);
                 let epoch = log.epoch();
-                let end = match rig.seal(epoch, PG.first_lsn()).unwrap() {
-                    Sealed::End(end) => end,
-                    Sealed::Nothing => panic!("the epoch was joined"),
+                let end = match rig.seal(epoch, PG.first_lsn()) {
+                    Ok(Sealed::End(end)) => end,
+                    Ok(Sealed::Nothing) => panic!("the epoch was joined"),
+                    Err(refused) => return assert_full(rig, refused),
                 };
                 history.fences.push((rig.disk.done(), epoch.next()));
                 // What was handed over before the seal is in, what comes after is refused.
                 history.acked.push((rig.disk.done(), end));
-                rig.join(epoch.next(), end).unwrap();
+                if let Err(refused) = rig.join(epoch.next(), end) {
+                    return assert_full(rig, refused);
+                }
                 history.labels.push((rig.disk.done(), epoch.next()));
                 *log = rig.store.log(PG, epoch.next()).unwrap();
                 queues.iter().for_each(|queue| open(log, *queue));
@@ -396,6 +399,12 @@ pub(super) fn live(
         }
         history.note(rig.disk.done(), log);
     }
+}
+
+/// A life also ends when the journal is really full.
+fn assert_full(rig: &Rig, refused: StoreRefused) {
+    assert_eq!(refused, StoreRefused::Full);
+    assert_ne!(rig.store.fill().state, FillState::Open);
 }
 
 /// The first life on an empty disk.
