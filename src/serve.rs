@@ -194,6 +194,9 @@ Try, in another terminal:
 ",
         data.display()
     )?;
+    if !http.ip().is_loopback() {
+        writeln!(out, "The HTTP port knows no passwords: whoever reaches {http} administers.\n")?;
+    }
     out.flush()?;
     Ok(())
 }

@@ -391,3 +391,18 @@ fn a_group_brings_its_dead_letter_topic_and_takes_it_along() {
     assert_eq!(http.delete("/v1/groups/g").0, 204);
     assert_eq!(http.get("/v1/topics/%25DLQ%25g").0, 404);
 }
+
+#[test]
+fn administration_stays_on_loopback_unless_told_otherwise() {
+    let start = |name: &str, flags: &[&str]| {
+        let data = harness::folder(&format!("admin-http-{name}")).join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let flags = [&["--journal-capacity=128MiB", "--listen=0.0.0.0"][..], flags].concat();
+        Broker::start_with(&data, &flags).addresses()
+    };
+    let near = start("listen-near", &[]);
+    assert!(near.grpc.ip().is_unspecified());
+    assert!(near.http.ip().is_loopback());
+    let told = start("listen-told", &["--http-listen=0.0.0.0"]);
+    assert!(told.http.ip().is_unspecified());
+}

@@ -498,3 +498,53 @@ async fn a_change_of_unknown_outcome_is_settled_by_a_read() {
         assert_eq!(catalog.topic(&name), None);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_different_fields_side_by_side_all_hold() {
+    let world = World::new().await;
+    let other = world.other_gateway().await;
+    world.catalog.create_topic(spec("t", 1)).await.unwrap();
+    let add = async |catalog: &Catalog| {
+        let name = topic("t");
+        let more = |found: Option<&Topic>| {
+            let mut spec = found.ok_or(CatalogError::TopicNotFound(topic("t")))?.spec();
+            spec.queues += 1;
+            Ok::<_, CatalogError>(spec)
+        };
+        catalog.set_topic(&name, more).await.unwrap();
+    };
+    for _ in 0..5 {
+        tokio::join!(add(&world.catalog), add(&other), add(&world.catalog));
+    }
+    let grown = world.store.get(&key::topic(&topic("t"))).await.unwrap().unwrap();
+    assert_eq!(Topic::decode(&grown.value).unwrap().queues().len(), 16);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_caller_declines_changes_nothing() {
+    #[derive(Debug)]
+    enum Declined {
+        There(u32),
+        Catalog,
+    }
+    impl From<CatalogError> for Declined {
+        fn from(_: CatalogError) -> Declined {
+            Declined::Catalog
+        }
+    }
+    let world = World::new().await;
+    let name = group("g");
+    let only_new = |found: Option<&crate::model::Group>| match found {
+        Some(group) => Err(Declined::There(group.max_attempts)),
+        None => Ok(GroupSpec { max_attempts: 3, ..GroupSpec::new(group("g")) }),
+    };
+    let made = world.catalog.set_group(&name, only_new).await.unwrap();
+    let again = world.catalog.set_group(&name, only_new).await;
+    assert!(matches!(again, Err(Declined::There(3))), "{again:?}");
+    assert_eq!(world.catalog.group("g"), Some(made));
+    let never = |_: Option<&crate::model::Group>| {
+        Ok::<_, Declined>(GroupSpec { max_attempts: 0, ..GroupSpec::new(group("g")) })
+    };
+    let refused = world.catalog.set_group(&name, never).await;
+    assert!(matches!(refused, Err(Declined::Catalog)), "{refused:?}");
+}
