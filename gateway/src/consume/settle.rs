@@ -111,7 +111,10 @@ impl Consume {
         let pg = inner.served(pg)?;
         let id = CursorId { group: GroupUid(group.uid), queue: claim.queue };
         let given_up = inner.patiently(|| inner.give_up(&pg, group, id, &claim)).await?;
-        let Some((end, had_no_room)) = given_up else { return Ok(()) };
+        // What settled it before may be on its way to the journal still; the answer tells of it.
+        let Some((end, had_no_room)) = given_up else {
+            return Ok(pg.recorded(pg.log.end()).await?);
+        };
         let counted = Deliveries { dead_letters: 1, ..Deliveries::default() };
         inner.count(pg.log.pg(), topic, group, &counted);
         if had_no_room {
@@ -160,12 +163,13 @@ impl Inner {
         let (pg, now) = (self.served(pg)?, self.env.now());
         let mut machine = pg.lock();
         let mut done: BTreeMap<QueueUid, BTreeSet<QueueOffset>> = BTreeMap::new();
+        let mut already = false;
         for (at, claim) in claims {
             match machine.state.ack(now, group, claim) {
                 Ok(AckDecision::Ack) => {
                     done.entry(claim.queue).or_default().insert(claim.offset);
                 }
-                Ok(AckDecision::Already) => {}
+                Ok(AckDecision::Already) => already = true,
                 Err(refused) => {
                     if let Some(outcome) = outcomes.get_mut(*at) {
                         *outcome = Err(refused.into());
@@ -174,7 +178,8 @@ impl Inner {
             }
         }
         if done.is_empty() {
-            return Ok(None);
+            // What was acknowledged before may be on its way to the journal still; the answer tells of it.
+            return Ok(already.then(|| (Arc::clone(&pg), pg.log.end())));
         }
         let full = |queue: &QueueUid| machine.state.is_full(CursorId { group, queue: *queue });
         let had_no_room: Vec<QueueUid> = done.keys().copied().filter(|queue| full(queue)).collect();
