@@ -184,7 +184,32 @@ async fn a_sealed_epoch_appends_and_acknowledges_nothing() {
     store.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
+async fn a_taker_whose_owner_died_before_its_join_finds_all_of_the_empty_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let base = PG.first_lsn();
+    assert!(!store.knows(PG));
+    assert_eq!(store.seal(PG, Epoch(1), base).await, Ok(Sealed::Nothing));
+    assert!(!store.knows(PG), "a seal alone makes no copy");
+    let copy = store.join(PG, Epoch(1), base, base, JoinedBy::Taker).await.unwrap();
+    assert_eq!((copy.end, copy.synced), (base, base));
+    assert!(store.knows(PG));
+    store.close().await;
+    drop(store);
+    assert!(open(dir.path()).knows(PG));
+}
+
+#[tokio::test]
+async fn a_capacity_below_the_segments_that_are_there_says_what_would_do() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).close().await;
+    let config = StoreConfig { capacity: 2 << 20, segment_bytes: 64 << 10, ..config(dir.path()) };
+    let refused = Store::open(config, Env::system()).err().unwrap();
+    assert!(refused.to_string().ends_with("of 1 MiB: give at least 4 MiB"), "{refused}");
+}
+
+#[tokio::test]
 async fn the_dispatcher_hears_of_what_became_visible() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -77,6 +77,19 @@ pub enum Error {
     /// The settings cannot be.
     #[error("{0}")]
     Config(&'static str),
+    /// The capacity is too small for the segments that the store was made with.
+    #[error(
+        "a journal of {} MiB is too small for its segments of {} MiB: give at least {} MiB",
+        asked >> 20, segment_bytes >> 20, least >> 20
+    )]
+    Capacity {
+        /// Bytes that were asked for.
+        asked: u64,
+        /// Bytes that would do.
+        least: u64,
+        /// Bytes of a segment, fixed when the store was made.
+        segment_bytes: u64,
+    },
     /// The cookie is damaged or is of another version.
     #[error("the STORE file cannot be read")]
     Cookie(#[from] crate::format::FormatError),

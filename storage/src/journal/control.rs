@@ -69,6 +69,7 @@ impl Writer {
             JoinPlan::CutAt(base) => Some(cut_record(copy, epoch, base, tiered)),
             JoinPlan::BeginAt(tiered) => Some(empty_record(epoch, tiered)),
         };
+        let begun = record.is_some();
         if let Some(record) = record {
             if !self.write_own(Some(copy), JournalKind::Join, &record.encode()) {
                 return self.answer(reply, Err(StoreRefused::Full));
@@ -78,7 +79,7 @@ impl Writer {
         let (shared, copy) = (Arc::clone(&self.shared), Arc::clone(copy));
         self.out.replies.push(Box::new(move || {
             // Nobody minds if the one who asked has gone.
-            let _ = reply.send(Ok(joined(&shared, &copy, epoch)));
+            let _ = reply.send(Ok(joined(&shared, &copy, epoch, begun)));
         }));
     }
 
@@ -227,12 +228,18 @@ fn cut_record(copy: &PgCopy, epoch: Epoch, base: Lsn, tiered: Lsn) -> JoinRecord
     }
 }
 
-/// The join is durable: its epoch's owner may append, unless another rule came in between.
-fn joined(shared: &Shared, copy: &PgCopy, epoch: Epoch) -> Copy {
+/// The join is durable: its epoch's owner may append, unless another rule came in between. A copy
+/// that `begun` in this epoch is synced up to its end also where nobody may append, as after the
+/// join of a taker.
+fn joined(shared: &Shared, copy: &PgCopy, epoch: Epoch, begun: bool) -> Copy {
     let mut called = Vec::new();
     let state = copy.state.lock();
-    if state.live() == epoch && !copy.is_live(epoch) && !shared.is_poisoned() {
+    let is_of_it = state.label == epoch && !copy.is_live(epoch) && !shared.is_poisoned();
+    let may_append = state.live() == epoch;
+    if is_of_it && (begun || may_append) {
         copy.restart_at(epoch, state.end);
+    }
+    if is_of_it && may_append {
         copy.set_live(epoch, &mut called);
     }
     let answer = Copy {

@@ -54,6 +54,11 @@ impl CopyState {
         if self.lost || self.fence > self.label { Epoch(0) } else { self.label }
     }
 
+    /// Whether there is a copy, or was one that is lost now.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.label != Epoch(0) || self.lost
+    }
+
     /// S4, without the fencing: what a seal answers.
     pub(crate) fn answer_seal(&self, epoch: Epoch, base: Lsn) -> Result<Sealed, StoreRefused> {
         if self.label > epoch {

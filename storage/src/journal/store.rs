@@ -69,6 +69,16 @@ impl Store {
         self.shared().id
     }
 
+    /// Whether a store was made in `dir`, of whatever version.
+    pub fn is_made(dir: &Path) -> bool {
+        dir.join(COOKIE).exists()
+    }
+
+    /// Whether the store has a copy of `pg`, of whatever epoch, or lost one.
+    pub fn knows(&self, pg: PgId) -> bool {
+        self.shared().copies().iter().any(|copy| copy.pg == pg && copy.state.lock().is_begun())
+    }
+
     /// Whether recovery found that something synced was damaged. The copies concerned answer
     /// [`StoreRefused::Unknown`].
     pub fn is_damaged(&self) -> bool {
@@ -170,7 +180,8 @@ impl Parts {
         let cookie = cookie(config, &env, disk.as_ref())?;
         let size = cookie.segment_bytes;
         if config.capacity / size < SEGMENTS_MIN {
-            return Err(Error::Config("the journal's capacity is less than four segments"));
+            let least = SEGMENTS_MIN * size;
+            return Err(Error::Capacity { asked: config.capacity, least, segment_bytes: size });
         }
         let recovered = recover(disk.as_ref(), cookie.store, size)
             .map_err(|source| disk_error("recover", dir, source))?;
