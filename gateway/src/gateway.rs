@@ -2,14 +2,15 @@
 
 use crate::broker::Broker;
 use crate::listen::{Connection, Listener, TlsIdentity};
-use crate::settings::Settings;
+use crate::settings::{Listen, Settings};
 use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting};
 use metadata::Catalog;
 use metadata::model::{GatewayId, Incarnation, Owner};
 use metadata::store::redb::RedbStore;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Env;
@@ -41,7 +42,23 @@ pub enum StartError {
     /// A setting, or what stands in its way; the text says what to do.
     #[error("{0}")]
     Settings(String),
-    /// A file or a port.
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address} ({flags})")]
+    Port {
+        /// Which one.
+        address: SocketAddr,
+        /// The settings that choose another.
+        flags: &'static str,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// One of the two that belong together is there, the other is not.
+    #[error(
+        "{} has metadata.redb but no journal/STORE; they belong together: bring back the journal, or start with an \
+         empty data folder", .0.display()
+    )]
+    NoJournal(PathBuf),
+    /// A file.
     #[error("{what}")]
     Io {
         /// What was tried.
@@ -50,11 +67,21 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The metadata store.
-    #[error("metadata")]
-    Metadata(#[from] metadata::Error),
+    #[error("{}", path.display())]
+    Metadata {
+        /// Its file.
+        path: PathBuf,
+        /// Its words.
+        source: metadata::Error,
+    },
     /// The journal.
-    #[error("journal")]
-    Storage(#[from] storage::Error),
+    #[error("{}", dir.display())]
+    Journal {
+        /// Its folder.
+        dir: PathBuf,
+        /// Its words.
+        source: storage::Error,
+    },
     /// A placement group.
     #[error(transparent)]
     Open(#[from] ownership::OpenError),
@@ -103,11 +130,7 @@ impl Gateway {
     pub async fn start(settings: Settings, env: Env) -> Result<Gateway, StartError> {
         settings.check().map_err(StartError::Settings)?;
         make_folder(&settings.data)?;
-        let tls = match &settings.tls {
-            Some(files) => TlsIdentity::load(files.clone()),
-            None => TlsIdentity::self_signed(&settings.data.join("tls")),
-        }
-        .map_err(|source| StartError::Io { what: "certificate".to_owned(), source })?;
+        let tls = identity(&settings)?;
         // Ports first: the commonest fault is found before anything is written.
         let listeners = Listeners::bind(&settings, &tls, &env).await?;
         let (broker, mut upkeep) = assemble(settings, listeners.addresses()?, &env).await?;
@@ -152,11 +175,14 @@ async fn assemble(
     addresses: Addresses,
     env: &Env,
 ) -> Result<(Arc<Broker>, Vec<tokio::task::JoinHandle<()>>), StartError> {
-    let store = open_store(&settings, env)?;
-    let metadata = Arc::new(RedbStore::open(&settings.data.join("metadata.redb"), env.clone())?);
+    let path = settings.data.join("metadata.redb");
+    let fault = |source| metadata_fault(&path, source);
+    let is_first = !path.exists();
+    let store = open_store(&settings, is_first, env)?;
+    let metadata = Arc::new(RedbStore::open(&path, env.clone()).map_err(fault)?);
     let cluster =
         metadata::ClusterSpec { name: settings.cluster.clone(), pgs: settings.placement_groups };
-    let catalog = Catalog::start(metadata, env.clone(), cluster).await?;
+    let catalog = Catalog::start(metadata, env.clone(), cluster).await.map_err(fault)?;
     let gateway = GatewayId::parse(&settings.gateway)
         .ok_or_else(|| StartError::Settings("gateway name".to_owned()))?;
     let me = Owner { gateway, incarnation: Incarnation(env.random_u64()) };
@@ -189,17 +215,46 @@ async fn assemble(
     Ok((Arc::new(broker), upkeep))
 }
 
-fn open_store(settings: &Settings, env: &Env) -> Result<Store, StartError> {
+/// A certificate that was named and cannot be used is a wrong setting; the made one is a file among others.
+fn identity(settings: &Settings) -> Result<TlsIdentity, StartError> {
+    match &settings.tls {
+        Some(files) => TlsIdentity::load(files.clone())
+            .map_err(|error| StartError::Settings(format!("certificate: {error}"))),
+        None => TlsIdentity::self_signed(&settings.data.join("tls"))
+            .map_err(|source| StartError::Io { what: "certificate".to_owned(), source }),
+    }
+}
+
+fn metadata_fault(path: &Path, source: metadata::Error) -> StartError {
+    if matches!(source, metadata::Error::OtherCluster { .. }) {
+        return StartError::Settings(format!("{}: {source}", path.display()));
+    }
+    StartError::Metadata { path: path.to_owned(), source }
+}
+
+/// `is_first`: there is no metadata yet. The journal is made before the metadata, so metadata without a journal means
+/// that the journal was taken away; making an empty one in its place would hide that.
+fn open_store(settings: &Settings, is_first: bool, env: &Env) -> Result<Store, StartError> {
     let journal = settings.journal;
+    let dir = settings.data.join("journal");
+    if !is_first && !Store::is_made(&dir) {
+        return Err(StartError::NoJournal(settings.data.clone()));
+    }
     let config = StoreConfig {
-        dir: settings.data.join("journal"),
+        dir: dir.clone(),
         capacity: journal.capacity,
         segment_bytes: journal.segment_bytes,
         spare_segments: journal.spare_segments,
         gateway: settings.gateway.clone(),
     };
     // Recovery reads and checksums whole segments; nothing else runs on the runtime yet.
-    Ok(tokio::task::block_in_place(|| Store::open(config, env.clone()))?)
+    let opened = tokio::task::block_in_place(|| Store::open(config, env.clone()));
+    opened.map_err(|source| {
+        if matches!(source, storage::Error::Capacity { .. }) {
+            return StartError::Settings(format!("{}: {source}", dir.display()));
+        }
+        StartError::Journal { dir, source }
+    })
 }
 
 impl Listeners {
@@ -210,15 +265,20 @@ impl Listeners {
     ) -> Result<Listeners, StartError> {
         let http2 = tls.server_config(&[b"h2"])?;
         let remoting = tls.server_config(&[])?;
-        let bind = |address, tls| Listener::bind(address, tls, env.clone());
-        let fault = |source: std::io::Error| StartError::Io { what: source.to_string(), source };
-        let listen = settings.listen;
+        let bind = async |address, tls, flags| {
+            let bound = Listener::bind(address, tls, env.clone()).await;
+            bound.map_err(|source| StartError::Port { address, flags, source })
+        };
+        let Listen { grpc, nameserver, broker, http } = settings.listen;
         Ok(Listeners {
-            grpc: bind(listen.grpc, http2).await.map_err(fault)?,
-            nameserver: bind(listen.nameserver, Arc::clone(&remoting)).await.map_err(fault)?,
-            broker: bind(listen.broker, remoting).await.map_err(fault)?,
-            http: tokio::net::TcpListener::bind(listen.http).await.map_err(|source| {
-                StartError::Io { what: format!("cannot listen on {}", listen.http), source }
+            grpc: bind(grpc, http2, "--listen, --grpc-port").await?,
+            nameserver: bind(nameserver, Arc::clone(&remoting), "--listen, --nameserver-port")
+                .await?,
+            broker: bind(broker, remoting, "--listen, --broker-port").await?,
+            http: tokio::net::TcpListener::bind(http).await.map_err(|source| StartError::Port {
+                address: http,
+                flags: "--http-listen, --http-port",
+                source,
             })?,
         })
     }
@@ -295,8 +355,10 @@ async fn serve_http(listener: tokio::net::TcpListener, broker: Arc<Broker>) {
     }
 }
 
+/// For its owner alone: messages and secrets lie in it.
 fn make_folder(path: &Path) -> Result<(), StartError> {
-    std::fs::create_dir_all(path).map_err(|source| StartError::Io {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::Io {
         what: format!("cannot make the data folder {}", path.display()),
         source,
     })

@@ -39,11 +39,9 @@ impl Listener {
     /// Binds `address`; port 0 takes any free one.
     ///
     /// # Errors
-    /// When the address is taken or not ours; the message names it.
+    /// When the address is taken or not ours, as the operating system says it.
     pub async fn bind(address: SocketAddr, tls: Arc<ServerConfig>, env: Env) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
+        let socket = TcpListener::bind(address).await?;
         let local = socket.local_addr()?;
         Ok(Listener { socket, local, tls, env })
     }

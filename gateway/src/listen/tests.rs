@@ -110,12 +110,3 @@ async fn a_malformed_prefix_closes_only_its_own_connection() {
     good.write_all(b"hello").await.unwrap();
     assert_eq!(&port.opened().await.1, b"hello");
 }
-
-#[tokio::test]
-async fn a_taken_port_is_named() {
-    let port = port().await;
-    let folder = tempfile::tempdir().unwrap();
-    let tls = TlsIdentity::self_signed(folder.path()).unwrap().server_config(&[]).unwrap();
-    let error = Listener::bind(port.address, tls, Env::system()).await.err().unwrap();
-    assert!(error.to_string().contains(&port.address.to_string()), "{error}");
-}

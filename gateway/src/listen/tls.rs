@@ -2,9 +2,11 @@
 //! Files that change are read again; a file that cannot be read leaves the old certificate in place.
 
 use arc_swap::ArcSwap;
+use rustls::Error::InconsistentKeys;
+use rustls::InconsistentKeys::KeyMismatch;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -63,6 +65,7 @@ impl TlsIdentity {
             TlsFiles { certificate: folder.join("certificate.pem"), key: folder.join("key.pem") };
         if !files.certificate.exists() || !files.key.exists() {
             make(folder, &files)?;
+            tracing::info!(folder = %folder.display(), "made a self-signed certificate");
         }
         TlsIdentity::load(files)
     }
@@ -119,10 +122,14 @@ fn read(files: &TlsFiles) -> io::Result<CertifiedKey> {
     if certificates.is_empty() {
         return Err(about(&files.certificate, &"holds no certificate"));
     }
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| about(&files.key, &error))?;
-    CertifiedKey::from_der(certificates, key, &ring::default_provider())
-        .map_err(|error| about(&files.key, &error))
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+        let pem::Error::NoItemsFound = error else { return about(&files.key, &error) };
+        about(&files.key, &"holds no private key")
+    })?;
+    CertifiedKey::from_der(certificates, key, &ring::default_provider()).map_err(|error| {
+        let InconsistentKeys(KeyMismatch) = error else { return about(&files.key, &error) };
+        about(&files.key, &format!("is not the key of {}", files.certificate.display()))
+    })
 }
 
 fn about(path: &Path, what: &dyn std::fmt::Display) -> io::Error {
@@ -182,5 +189,20 @@ mod tests {
         };
         let error = TlsIdentity::load(files).err().unwrap();
         assert!(error.to_string().contains("absent.pem"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_is_none_or_of_another_certificate_is_named() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = TlsIdentity::self_signed(one.path()).map(|_| one).unwrap();
+        let two = TlsIdentity::self_signed(two.path()).map(|_| two).unwrap();
+        let certificate = one.path().join("certificate.pem");
+        let refused = |key| {
+            TlsIdentity::load(TlsFiles { certificate: certificate.clone(), key }).err().unwrap()
+        };
+        let other = refused(two.path().join("key.pem")).to_string();
+        assert!(other.contains("key.pem: is not the key of "), "{other}");
+        let none = refused(certificate.clone()).to_string();
+        assert!(none.ends_with("certificate.pem: holds no private key"), "{none}");
     }
 }

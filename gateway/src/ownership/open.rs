@@ -35,6 +35,37 @@ pub enum OpenError {
         /// Its words.
         source: StoreRefused,
     },
+    /// The journal has a copy of what the metadata has never heard of.
+    #[error(
+        "placement group {pg}: the journal has records of it, metadata.redb knows nothing of it; metadata.redb and \
+         journal/ belong together: bring back the one that was replaced, or start with an empty data folder"
+    )]
+    NoRecord {
+        /// Which one.
+        pg: PgId,
+    },
+    /// The epoch that should end is in another journal.
+    #[error(
+        "placement group {pg}: metadata.redb names another journal than this one; metadata.redb and journal/ belong \
+         together: bring back the one that was replaced, or start with an empty data folder"
+    )]
+    OtherStore {
+        /// Which one.
+        pg: PgId,
+        /// Why.
+        source: Box<Stuck>,
+    },
+    /// The journal holds less than was synced.
+    #[error(
+        "placement group {pg}: the journal has lost records that were synced; bring back a copy of the whole data \
+         folder, or start with an empty one"
+    )]
+    Damaged {
+        /// Which one.
+        pg: PgId,
+        /// How it shows.
+        source: Box<Stuck>,
+    },
     /// The journal's copy is of a later epoch than the metadata has: one of the two is from another time.
     #[error(
         "placement group {pg}: the journal is of epoch {label}, the metadata only of epoch {epoch}; metadata.redb and \
@@ -72,12 +103,27 @@ pub async fn open_all(catalog: &Catalog, store: &Store, me: &Owner) -> Result<Ow
     let taker = Taker { owner: me.clone(), store: own, quorum: 1 };
     let mut groups = Vec::new();
     for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
+        refuse_orphan(catalog, store, pg).await?;
+    }
+    for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
         let record = take_over(catalog, store, pg, taker.clone()).await?;
         let log = serve(store, pg, &record).await?;
         tracing::info!(%pg, epoch = %record.epoch, base = %record.base, "placement group opened");
         groups.push(PlacementGroup { id: pg, log, broker_name: broker_name(pg) });
     }
     Ok(Owned::new(groups))
+}
+
+/// A record is written before any store joins its epoch, so a copy without a record is what is left beside metadata
+/// that were taken away. To begin at epoch 1 all the same, try after try, would at last find the epochs in step, and
+/// the empty catalog would have every queue forgotten. Checked for all before anything of one is changed.
+async fn refuse_orphan(catalog: &Catalog, store: &Store, pg: PgId) -> Result<(), OpenError> {
+    let read = catalog.read_pg(pg).await;
+    let record = read.map_err(|source| OpenError::Metadata { pg, source })?;
+    if record.is_none() && store.knows(pg) {
+        return Err(OpenError::NoRecord { pg });
+    }
+    Ok(())
 }
 
 /// Until a record names this process as the owner.
@@ -121,13 +167,13 @@ async fn take_over(
             }
             Step::Serve { record, .. } => return Ok(record),
             // Every seal is answered before the next step is asked for, so nothing is left to wait for.
-            Step::Wait => return Err(stuck(pg, Stuck::Contended)),
+            Step::Wait => return Err(stuck(pg, own, Stuck::Contended)),
             Step::Stuck(reason) => {
                 return Err(match (reason, later) {
                     (Stuck::Contended, Some((epoch, label))) => {
                         OpenError::OtherEpoch { pg, epoch, label }
                     }
-                    (reason, _) => stuck(pg, reason),
+                    (reason, _) => stuck(pg, own, reason),
                 });
             }
         };
@@ -135,8 +181,20 @@ async fn take_over(
     }
 }
 
-fn stuck(pg: PgId, reason: Stuck) -> OpenError {
-    OpenError::Stuck { pg, source: Box::new(reason) }
+/// What it means where one store is all there is.
+fn stuck(pg: PgId, own: StoreId, reason: Stuck) -> OpenError {
+    let is_own = |missing: &[(StoreId, Unsealed)]| missing.iter().any(|(store, _)| *store == own);
+    match reason {
+        Stuck::NoProof { ref missing, .. } if !is_own(missing) => {
+            OpenError::OtherStore { pg, source: Box::new(reason) }
+        }
+        Stuck::NoProof { .. } | Stuck::BelowBase { .. } | Stuck::Behind { .. } => {
+            OpenError::Damaged { pg, source: Box::new(reason) }
+        }
+        Stuck::Holders { .. } | Stuck::NotJoined(_) | Stuck::Contended => {
+            OpenError::Stuck { pg, source: Box::new(reason) }
+        }
+    }
 }
 
 /// Seals what can be reached: in the embedded default, the own store.
