@@ -1,5 +1,6 @@
 //! The `stratamq` command: `serve` starts a broker, the other commands talk to one.
 mod cli;
+mod log;
 mod serve;
 #[cfg(feature = "otel")]
 mod traces;

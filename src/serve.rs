@@ -1,5 +1,6 @@
 //! `stratamq serve`: a gateway with embedded metadata and journal, until SIGTERM.
 
+use crate::log::Log;
 use anyhow::{Context, bail};
 use clap::Args;
 use gateway::listen::TlsFiles;
@@ -22,7 +23,10 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 #[command(after_help = "Examples:
   stratamq serve                                   on 127.0.0.1, data in ./stratamq-data
   stratamq serve --listen 0.0.0.0 --advertise-remoting mq.example.org
-  stratamq serve --journal-capacity 8GiB --data /var/lib/stratamq")]
+  stratamq serve --journal-capacity 8GiB --data /var/lib/stratamq
+  STRATAMQ_LOG=debug stratamq serve                more in the log: error, warn, info (default), debug
+
+It ends with 0 after SIGTERM or Ctrl-C; with 2 when a setting is wrong, with 1 when anything else is.")]
 pub(crate) struct Serve {
     /// Folder of journal, metadata and certificate; made when missing
     #[arg(long, env = "STRATAMQ_DATA", default_value = "stratamq-data", value_name = "DIR")]
@@ -73,10 +77,10 @@ pub(crate) struct Serve {
     cluster: String,
     /// Log lines as JSON
     #[arg(long)]
-    log_json: bool,
+    pub(crate) log_json: bool,
     #[cfg(feature = "otel")]
     #[command(flatten)]
-    traces: crate::traces::TraceFlags,
+    pub(crate) traces: crate::traces::TraceFlags,
 }
 
 impl Serve {
@@ -172,10 +176,16 @@ async fn told_to_stop() -> anyhow::Result<()> {
 fn announce(addresses: &Addresses, data: &Path) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let Addresses { grpc, nameserver, broker, http } = addresses;
-    // Where the ports are the standard ones, the commands need no address.
+    let stratamq = as_typed(std::env::args().next());
+    let (grpc_near, http_near) = (from_here(*grpc), from_here(*http));
+    // The commands look at the standard places by themselves.
     let (grpc_flag, admin_flag) = (
-        if grpc.port() == 8081 { String::new() } else { format!(" --endpoint {grpc}") },
-        if http.port() == 8082 { String::new() } else { format!(" --admin {http}") },
+        if is_standard(grpc_near, 8081) {
+            String::new()
+        } else {
+            format!(" --endpoint {grpc_near}")
+        },
+        if is_standard(http_near, 8082) { String::new() } else { format!(" --admin {http_near}") },
     );
     writeln!(
         out,
@@ -188,9 +198,9 @@ fn announce(addresses: &Addresses, data: &Path) -> anyhow::Result<()> {
 
 Try, in another terminal:
 
-  stratamq topic create hello{admin_flag}
-  stratamq message send hello \"first message\"{grpc_flag}
-  stratamq message receive hello --group readers{grpc_flag}
+  {stratamq} topic create hello{admin_flag}
+  {stratamq} message send hello \"first message\"{grpc_flag}
+  {stratamq} message receive hello --group readers{grpc_flag}
 ",
         data.display()
     )?;
@@ -201,43 +211,27 @@ Try, in another terminal:
     Ok(())
 }
 
-/// Where events and spans go: lines on standard error, and traces where they are wanted.
-struct Log {
-    #[cfg(feature = "otel")]
-    traces: Option<crate::traces::Traces>,
+/// The command as it was typed, where a shell takes it as it is: the folder of the build is on nobody's path.
+fn as_typed(program: Option<String>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+    program
+        .filter(|name| name.contains('/') && name.chars().all(plain))
+        .unwrap_or_else(|| "stratamq".to_owned())
 }
 
-impl Log {
-    fn start(serve: &Serve) -> anyhow::Result<Log> {
-        use tracing_subscriber::layer::SubscriberExt;
-        use tracing_subscriber::util::SubscriberInitExt;
-        use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
-        let filter = EnvFilter::try_from_env("STRATAMQ_LOG");
-        let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
-        let lines = fmt::layer().with_writer(std::io::stderr);
-        let lines: Box<dyn Layer<Registry> + Send + Sync> =
-            if serve.log_json { lines.json().boxed() } else { lines.boxed() };
-        let lines = Registry::default().with(lines.with_filter(filter));
-        #[cfg(feature = "otel")]
-        {
-            let traces = serve.traces.open()?;
-            lines.with(traces.as_ref().map(crate::traces::Traces::layer)).init();
-            Ok(Log { traces })
-        }
-        #[cfg(not(feature = "otel"))]
-        {
-            lines.init();
-            Ok(Log {})
-        }
-    }
+/// An address that a command on this host connects to; `0.0.0.0` is none.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let loopback = match address {
+        _ if !address.ip().is_unspecified() => return address,
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    SocketAddr::new(loopback, address.port())
+}
 
-    /// Sends what waits.
-    fn close(self) {
-        #[cfg(feature = "otel")]
-        if let Some(traces) = self.traces {
-            traces.close();
-        }
-    }
+/// Where the other commands look unless told.
+fn is_standard(address: SocketAddr, port: u16) -> bool {
+    address == SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }
 
 /// `512MiB`, `8GiB`, `1073741824`.
@@ -272,6 +266,24 @@ mod tests {
             let listen: IpAddr = listen.parse().unwrap();
             assert_eq!(near(listen).to_string(), http);
         }
+    }
+
+    #[test]
+    fn lines_to_paste_name_the_command_as_it_was_typed() {
+        let typed = |name: &str| as_typed(Some(name.to_owned()));
+        assert_eq!(typed("target/release/stratamq"), "target/release/stratamq");
+        assert_eq!(typed("stratamq"), "stratamq");
+        assert_eq!(typed("/a b/stratamq"), "stratamq", "no quoting to get wrong");
+        assert_eq!(as_typed(None), "stratamq");
+    }
+
+    #[test]
+    fn lines_to_paste_name_an_address_that_can_be_reached() {
+        let near = |text: &str| from_here(text.parse().unwrap()).to_string();
+        assert_eq!(near("0.0.0.0:8081"), "127.0.0.1:8081");
+        assert_eq!(near("[::]:8081"), "[::1]:8081");
+        assert_eq!(near("192.0.2.1:8081"), "192.0.2.1:8081");
+        assert!(!is_standard("192.0.2.1:8081".parse().unwrap(), 8081));
     }
 
     #[test]
