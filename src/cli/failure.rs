@@ -123,8 +123,7 @@ fn way_out(code: Option<client::Code>) -> &'static str {
             "stratamq topic describe TOPIC says what it takes; this command sends NORMAL messages"
         }
         Some(Code::TooManyRequests) => {
-            "the journal is full or the broker busy: wait, delete a topic, or serve with more \
-             --journal-capacity"
+            "nothing that was sent is lost, and consumers still receive; send again once there is room"
         }
         Some(Code::InvalidReceiptHandle) => {
             "the message was not acknowledged in time and comes again; --invisible gives more time"
