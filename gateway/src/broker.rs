@@ -1,13 +1,26 @@
 //! What fronts and features share.
 
-use crate::gateway::Addresses;
 use crate::settings::Settings;
 use crate::{consume, group, observe, ownership, produce};
 use metadata::Catalog;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use storage::Store;
 use storage::env::Env;
 use tokio_util::sync::CancellationToken;
+
+/// Where a gateway listens, ports chosen.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Addresses {
+    /// gRPC clients.
+    pub grpc: SocketAddr,
+    /// The NameServer role.
+    pub nameserver: SocketAddr,
+    /// The broker role.
+    pub broker: SocketAddr,
+    /// Health and administration.
+    pub http: SocketAddr,
+}
 
 /// One gateway's parts, assembled once at its start.
 pub struct Broker {

@@ -1,6 +1,6 @@
 //! A gateway's life: start in dependency order, serve, drain, sync.
 
-use crate::broker::Broker;
+use crate::broker::{Addresses, Broker};
 use crate::listen::{Connection, Listener, TlsIdentity};
 use crate::settings::{Listen, Settings};
 use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting};
@@ -91,19 +91,6 @@ pub enum StartError {
     /// The TLS library.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
-}
-
-/// Where a gateway listens, ports chosen.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct Addresses {
-    /// gRPC clients.
-    pub grpc: SocketAddr,
-    /// The NameServer role.
-    pub nameserver: SocketAddr,
-    /// The broker role.
-    pub broker: SocketAddr,
-    /// Health and administration.
-    pub http: SocketAddr,
 }
 
 /// A running gateway.

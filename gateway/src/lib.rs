@@ -14,5 +14,5 @@ pub mod query;
 pub mod remoting;
 pub mod settings;
 
-pub use broker::Broker;
-pub use gateway::{Addresses, Gateway, StartError};
+pub use broker::{Addresses, Broker};
+pub use gateway::{Gateway, StartError};
