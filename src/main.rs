@@ -9,10 +9,6 @@ use clap::{CommandFactory, Parser};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Requests allocate and free on different threads, which the system's allocator serves with a lock.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A message broker for RocketMQ clients.
 #[derive(Parser, Debug)]
 #[command(name = "stratamq", version, arg_required_else_help = true)]
