@@ -95,6 +95,26 @@ fn metadata_whose_journal_is_gone_are_refused_and_no_other_journal_takes_its_pla
 }
 
 #[test]
+fn a_journal_whose_segments_are_gone_is_refused_and_takes_them_back() {
+    let data = used("no-segments");
+    let (journal, aside) = (data.join("journal"), data.join("aside"));
+    fs::create_dir_all(&aside).unwrap();
+    let is_segment = |name: &Path| name.extension().is_some_and(|suffix| suffix == "seg");
+    let files = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+    for file in files.filter(|file| is_segment(file)) {
+        fs::rename(&file, aside.join(file.file_name().unwrap())).unwrap();
+    }
+    let (code, told) = refused(&data, &[]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("segments were taken away"), "{told}");
+    for entry in fs::read_dir(&aside).unwrap() {
+        let file = entry.unwrap().path();
+        fs::rename(&file, journal.join(file.file_name().unwrap())).unwrap();
+    }
+    still_holds_its_message(&data);
+}
+
+#[test]
 fn a_data_folder_in_use_is_refused_and_its_broker_goes_on() {
     let data = harness::folder("start-in-use").join("data");
     fs::create_dir_all(&data).unwrap();

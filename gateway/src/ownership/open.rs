@@ -44,6 +44,17 @@ pub enum OpenError {
         /// Which one.
         pg: PgId,
     },
+    /// The metadata know an epoch that this journal joined, and the journal has no copy of it.
+    #[error(
+        "placement group {pg}: metadata.redb is at epoch {epoch}, the journal has no records of it: segments were \
+         taken away; bring back a copy of the whole data folder, or start with an empty one"
+    )]
+    NoCopy {
+        /// Which one.
+        pg: PgId,
+        /// What the metadata say.
+        epoch: Epoch,
+    },
     /// The epoch that should end is in another journal.
     #[error(
         "placement group {pg}: metadata.redb names another journal than this one; metadata.redb and journal/ belong \
@@ -102,9 +113,7 @@ pub async fn open_all(catalog: &Catalog, store: &Store, me: &Owner) -> Result<Ow
     let own = Member { store: store.id(), gateway: me.gateway.clone(), zone: String::new() };
     let taker = Taker { owner: me.clone(), store: own, quorum: 1 };
     let mut groups = Vec::new();
-    for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
-        refuse_orphan(catalog, store, pg).await?;
-    }
+    refuse_orphans(catalog, store).await?;
     for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
         let record = take_over(catalog, store, pg, taker.clone()).await?;
         let log = serve(store, pg, &record).await?;
@@ -114,16 +123,36 @@ pub async fn open_all(catalog: &Catalog, store: &Store, me: &Owner) -> Result<Ow
     Ok(Owned::new(groups))
 }
 
-/// A record is written before any store joins its epoch, so a copy without a record is what is left beside metadata
-/// that were taken away. To begin at epoch 1 all the same, try after try, would at last find the epochs in step, and
-/// the empty catalog would have every queue forgotten. Checked for all before anything of one is changed.
-async fn refuse_orphan(catalog: &Catalog, store: &Store, pg: PgId) -> Result<(), OpenError> {
-    let read = catalog.read_pg(pg).await;
-    let record = read.map_err(|source| OpenError::Metadata { pg, source })?;
-    if record.is_none() && store.knows(pg) {
-        return Err(OpenError::NoRecord { pg });
+/// Refuses metadata and a journal of which one was taken away, before anything is changed.
+///
+/// A record is written before its epoch is joined, so a copy without a record is what is left beside metadata that were
+/// taken away. To begin at epoch 1 all the same, try after try, would at last find the epochs in step, and the empty
+/// catalog would have every queue forgotten. The other way round, a process that died between the record of epoch 1 and
+/// its join leaves a record without a copy, of the last placement group that has a record; any other was joined.
+async fn refuse_orphans(catalog: &Catalog, store: &Store) -> Result<(), OpenError> {
+    let mut not_joined = None;
+    for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
+        let read = catalog.read_pg(pg).await;
+        let record = read.map_err(|source| OpenError::Metadata { pg, source })?;
+        let Some((PgRecord { epoch, stores, .. }, _)) = record else {
+            if store.knows(pg) {
+                return Err(OpenError::NoRecord { pg });
+            }
+            continue;
+        };
+        if let Some((pg, epoch)) = not_joined {
+            return Err(OpenError::NoCopy { pg, epoch });
+        }
+        if stores.iter().any(|member| member.store == store.id()) && !store.knows(pg) {
+            not_joined = Some((pg, epoch));
+        }
     }
-    Ok(())
+    // Only the first epoch is joined after its record; a later one is joined before (§6.3).
+    let died_in_between = Epoch(1);
+    match not_joined {
+        Some((pg, epoch)) if epoch > died_in_between => Err(OpenError::NoCopy { pg, epoch }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Until a record names this process as the owner.
