@@ -1,6 +1,5 @@
 //! How a channel gets its socket.
 
-use super::tls;
 use crate::config::{Config, Endpoint, Tls};
 use crate::error::Error;
 use hyper_util::rt::TokioIo;
@@ -45,7 +44,7 @@ impl Dial {
         {
             return Err(Error::Invalid { what: "no root certificate was given".to_owned() });
         }
-        let tls = tls::client_config(&config.tls)?.map(TlsConnector::from);
+        let tls = config.tls.client_config()?.map(TlsConnector::from);
         Ok(Dial { tls, patience: CONNECT_TIMEOUT.min(config.request_timeout / 2) })
     }
 

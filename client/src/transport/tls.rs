@@ -8,29 +8,34 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
-/// `None` for plaintext.
-pub(super) fn client_config(tls: &Tls) -> Result<Option<Arc<ClientConfig>>, Error> {
-    let provider = Arc::new(ring::default_provider());
-    let unusable = |error: rustls::Error| Error::Invalid { what: format!("TLS: {error}") };
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?;
-    let mut config = match tls {
-        Tls::Off => return Ok(None),
-        Tls::TrustAll => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustAll(provider)))
-            .with_no_client_auth(),
-        Tls::Roots(roots) => {
-            let mut store = RootCertStore::empty();
-            for root in roots {
-                store.add(root.clone()).map_err(unusable)?;
+impl Tls {
+    /// What rustls needs for it, speaking HTTP/2; `None` for plaintext.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a root that is no certificate authority's.
+    pub fn client_config(&self) -> Result<Option<Arc<ClientConfig>>, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let unusable = |error: rustls::Error| Error::Invalid { what: format!("TLS: {error}") };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
+        let mut config = match self {
+            Tls::Off => return Ok(None),
+            Tls::TrustAll => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(TrustAll(provider)))
+                .with_no_client_auth(),
+            Tls::Roots(roots) => {
+                let mut store = RootCertStore::empty();
+                for root in roots {
+                    store.add(root.clone()).map_err(unusable)?;
+                }
+                builder.with_root_certificates(store).with_no_client_auth()
             }
-            builder.with_root_certificates(store).with_no_client_auth()
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Some(Arc::new(config)))
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Some(Arc::new(config)))
+    }
 }
 
 /// Takes any certificate, and still checks that the server holds its key.

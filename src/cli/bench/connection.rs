@@ -6,17 +6,13 @@
 //! tonic's codecs above it.
 
 use crate::cli::failure::Failure;
-use client::{Config, Endpoint, Tls};
+use client::{Config, Endpoint};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response, Uri, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use protocol::grpc::v2::messaging_service_client::MessagingServiceClient;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::ServerName;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,7 +56,7 @@ pub(super) async fn connect(config: &Config, env: &storage::env::Env) -> Result<
     let socket = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
     let socket = socket.map_err(|_| lost(&"no answer"))?.map_err(|error| lost(&error))?;
     socket.set_nodelay(true).map_err(|error| lost(&error))?;
-    let (scheme, requests) = match tls(&config.tls)? {
+    let (scheme, requests) = match config.tls.client_config()? {
         None => ("http", handshake(socket, env).await.map_err(|error| lost(&error))?),
         Some(tls) => {
             let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| lost(&error))?;
@@ -96,69 +92,4 @@ where
         let _ = connection.await;
     });
     Ok(requests)
-}
-
-fn tls(tls: &Tls) -> Result<Option<Arc<ClientConfig>>, Failure> {
-    let provider = Arc::new(ring::default_provider());
-    let unusable = |error: rustls::Error| Failure::usage(format!("TLS: {error}"));
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?;
-    let mut config = match tls {
-        Tls::Off => return Ok(None),
-        Tls::TrustAll => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustAll(provider)))
-            .with_no_client_auth(),
-        Tls::Roots(roots) => {
-            let mut store = RootCertStore::empty();
-            for root in roots {
-                store.add(root.clone()).map_err(unusable)?;
-            }
-            builder.with_root_certificates(store).with_no_client_auth()
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Some(Arc::new(config)))
-}
-
-/// Any certificate will do, but the server must hold its key.
-#[derive(Debug)]
-struct TrustAll(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TrustAll {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
