@@ -11,6 +11,7 @@ pub mod observe;
 pub mod ownership;
 pub mod produce;
 pub mod query;
+mod record;
 pub mod remoting;
 pub mod settings;
 

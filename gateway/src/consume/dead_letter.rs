@@ -1,11 +1,11 @@
 //! The copy of a message for its group's dead-letter queue.
 
+use crate::record;
 use bytes::Bytes;
 use metadata::model::Group;
 use protocol::names::TopicName;
 use protocol::stored::{self, StoredMessage, offset_message_id, property, tag_hash};
-use storage::format::RecordKind;
-use storage::{Draft, Patch};
+use storage::Draft;
 
 /// Why a message has no copy.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +30,7 @@ pub(super) fn copy(record: Bytes, group: &Group, attempt: u32) -> Result<Draft, 
     (message.queue_offset, message.physical_offset, message.stored_at) = (0, 0, 0);
     let filter = message.properties.get(property::TAGS).map_or(0, tag_hash);
     let encoded = message.encode().map_err(NotCopied::TooLong)?;
-    Ok(Draft {
-        kind: RecordKind::Message,
-        queue: group.dead_letter_queue(),
-        filter,
-        head: encoded.head,
-        body: encoded.body,
-        tail: encoded.tail,
-        patch: Patch {
-            offset_at: Some(encoded.offset_at),
-            lsn_at: Some(encoded.lsn_at),
-            time_at: Some(encoded.time_at),
-        },
-    })
+    Ok(record::of_message(group.dead_letter_queue(), filter, encoded))
 }
 
 fn say_origin(message: &mut StoredMessage) {

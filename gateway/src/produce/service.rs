@@ -7,6 +7,7 @@ use super::outgoing::Outgoing;
 use super::queue::{QueueKey, choose};
 use crate::observe::{Stats, Tally};
 use crate::ownership::{Owned, PlacementGroup};
+use crate::record;
 use metadata::model::{Durability, Topic, TopicQueue};
 use parking_lot::RwLock;
 use protocol::stored::StoredError;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::env::Timestamp;
 use storage::format::{Lsn, PgId, QueueOffset};
-use storage::{Appended, Class, Draft, Patch, RecordKind, Refused};
+use storage::{Appended, Class, Draft, Refused};
 
 /// Topics whose turn is remembered; past it all begin anew, which costs nothing but evenness.
 const TURNS_MAX: usize = 65_536;
@@ -165,19 +166,7 @@ fn draft(outgoing: Outgoing, queue: TopicQueue) -> Result<Draft, StoredError> {
     let mut message = outgoing.message;
     message.queue_id = queue.id.cast_signed();
     let encoded = message.encode()?;
-    Ok(Draft {
-        kind: RecordKind::Message,
-        queue: queue.uid,
-        filter: outgoing.filter,
-        head: encoded.head,
-        body: encoded.body,
-        tail: encoded.tail,
-        patch: Patch {
-            offset_at: Some(encoded.offset_at),
-            lsn_at: Some(encoded.lsn_at),
-            time_at: Some(encoded.time_at),
-        },
-    })
+    Ok(record::of_message(queue.uid, outgoing.filter, encoded))
 }
 
 fn append(pg: &PlacementGroup, drafts: Vec<Draft>) -> Result<Appended, SendRefused> {

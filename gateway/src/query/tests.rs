@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ownership::{self, Owned};
+use crate::record;
 use metadata::model::{GatewayId, Incarnation, Owner, Topic, TopicQueue, TopicSpec};
 use metadata::store::redb::RedbStore;
 use metadata::{Catalog, ClusterSpec};
@@ -10,7 +11,7 @@ use protocol::stored::{Properties, SysFlag, property};
 use std::sync::Arc;
 use storage::env::{Env, Timestamp};
 use storage::format::QueueOffset;
-use storage::{Class, Draft, Level, Patch, RecordKind, Store, StoreConfig};
+use storage::{Class, Draft, Level, Store, StoreConfig};
 use tempfile::TempDir;
 
 struct World {
@@ -78,19 +79,7 @@ fn draft(queue: TopicQueue, id: &str, keys: &str) -> Draft {
         properties: Properties::from_iter(pairs),
     };
     let encoded = message.encode().unwrap();
-    Draft {
-        kind: RecordKind::Message,
-        queue: queue.uid,
-        filter: 0,
-        head: encoded.head,
-        body: encoded.body,
-        tail: encoded.tail,
-        patch: Patch {
-            offset_at: Some(encoded.offset_at),
-            lsn_at: Some(encoded.lsn_at),
-            time_at: Some(encoded.time_at),
-        },
-    }
+    record::of_message(queue.uid, 0, encoded)
 }
 
 fn ids(found: &[Found]) -> Vec<&str> {

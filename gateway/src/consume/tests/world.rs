@@ -1,6 +1,7 @@
 //! A gateway's consumption with a topic, a group and a log for each placement group.
 
 use super::*;
+use crate::record;
 use bytes::Bytes;
 use metadata::model::{Cluster, Group, GroupSpec, Topic, TopicQueue, TopicSpec};
 use protocol::names::{GroupName, TopicName};
@@ -10,9 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use storage::env::{Env, ManualClock, Timestamp};
 use storage::format::{Epoch, PgId, QueueUid};
-use storage::{
-    Class, Draft, JoinedBy, Level, Log, Patch, RecordKind, Refused, Sealed, Store, StoreConfig,
-};
+use storage::{Class, Draft, JoinedBy, Level, Log, Refused, Sealed, Store, StoreConfig};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -321,19 +320,7 @@ fn message(queue: u32, body: Bytes, tag: &str) -> StoredMessage {
 
 fn draft(message: &StoredMessage, queue: QueueUid, tag: &str) -> Draft {
     let encoded = message.encode().unwrap();
-    Draft {
-        kind: RecordKind::Message,
-        queue,
-        filter: tag_hash(tag),
-        head: encoded.head,
-        body: encoded.body,
-        tail: encoded.tail,
-        patch: Patch {
-            offset_at: Some(encoded.offset_at),
-            lsn_at: Some(encoded.lsn_at),
-            time_at: Some(encoded.time_at),
-        },
-    }
+    record::of_message(queue, tag_hash(tag), encoded)
 }
 
 /// The bodies, sorted.
