@@ -36,18 +36,8 @@ impl Fixture {
         let data = harness::folder(&format!("client-{name}")).join("data");
         std::fs::create_dir_all(&data).unwrap();
         let fixture = Fixture { broker: Broker::start_with(&data, &[JOURNAL]), data };
-        fixture.command(&["topic", "create", "t"]);
+        fixture.broker.command(&["topic", "create", "t"]);
         fixture
-    }
-
-    fn command(&self, words: &[&str]) {
-        let status = Command::new(env!("CARGO_BIN_EXE_stratamq"))
-            .args(words)
-            .env("STRATAMQ_ADMIN", self.broker.addresses().http.to_string())
-            .stdout(std::process::Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{words:?}");
     }
 
     fn config(&self) -> Config {

@@ -34,7 +34,9 @@ fn no_acknowledged_message_or_ack_is_lost_when_the_broker_is_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut broker = Broker::start(&data);
     let addresses = broker.addresses();
-    create_topics(addresses.http);
+    for topic in TOPICS {
+        broker.command(&["topic", "create", topic, "--queues", "1"]);
+    }
     let mut history = History::default();
     for round in 0..rounds {
         let lifetime = Duration::from_millis(200 + RandomState::new().hash_one(round) % 1_500);
@@ -70,16 +72,6 @@ fn no_acknowledged_message_or_ack_is_lost_when_the_broker_is_killed() {
 
 fn show(faults: &[String]) -> String {
     faults.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
-}
-
-fn create_topics(http: SocketAddr) {
-    for topic in TOPICS {
-        let status = std::process::Command::new(env!("CARGO_BIN_EXE_stratamq"))
-            .args(["topic", "create", topic, "--queues", "1", "--admin", &http.to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
 }
 
 /// Producers and consumers until the broker is gone.

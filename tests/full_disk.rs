@@ -41,10 +41,7 @@ fn a_full_disk_refuses_and_recovers_and_loses_nothing() {
         ],
     );
     let addresses = broker.addresses();
-    let created = Command::new(env!("CARGO_BIN_EXE_stratamq"))
-        .args(["topic", "create", TOPIC, "--queues", "1", "--admin", &addresses.http.to_string()])
-        .status();
-    assert!(created.unwrap().success());
+    broker.command(&["topic", "create", TOPIC, "--queues", "1"]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut acknowledged = HashSet::new();
 

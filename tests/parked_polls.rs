@@ -12,7 +12,6 @@ use harness::Broker;
 use protocol::grpc::v2::messaging_service_client::MessagingServiceClient;
 use protocol::grpc::v2::{self as pb, receive_message_response::Content};
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -32,10 +31,7 @@ fn ten_thousand_parked_polls_cost_next_to_nothing() {
     let folder = harness::folder("parked-polls");
     let broker = Broker::start(&folder);
     let addresses = broker.addresses();
-    let created = Command::new(env!("CARGO_BIN_EXE_stratamq"))
-        .args(["topic", "create", TOPIC, "--admin", &addresses.http.to_string()])
-        .status();
-    assert!(created.unwrap().success());
+    broker.command(&["topic", "create", TOPIC]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let before = resident_bytes(broker.pid());
     let (mut polls, began) = (runtime.block_on(park(addresses.grpc)), Instant::now());

@@ -10,7 +10,6 @@ use client::{
 use harness::{Broker, PATIENCE};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -29,18 +28,8 @@ impl Fixture {
         let data = harness::folder(&format!("push-{name}")).join("data");
         std::fs::create_dir_all(&data).unwrap();
         let fixture = Fixture { broker: Broker::start_with(&data, &[JOURNAL]), data };
-        fixture.command(&["topic", "create", "t"]);
+        fixture.broker.command(&["topic", "create", "t"]);
         fixture
-    }
-
-    fn command(&self, words: &[&str]) {
-        let status = Command::new(env!("CARGO_BIN_EXE_stratamq"))
-            .args(words)
-            .env("STRATAMQ_ADMIN", self.broker.addresses().http.to_string())
-            .stdout(std::process::Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{words:?}");
     }
 
     fn config(&self) -> Config {
@@ -126,7 +115,7 @@ async fn listeners_run_side_by_side_and_no_more_than_allowed() {
 #[tokio::test]
 async fn what_fails_or_panics_comes_again_after_the_groups_pause() {
     let fixture = Fixture::open("again");
-    fixture.command(&["group", "create", "g", "--retry", "300ms,1s"]);
+    fixture.broker.command(&["group", "create", "g", "--retry", "300ms,1s"]);
     let sent = fixture.send(3).await;
     let seen = Seen::default();
     let first_failure = Arc::new(Mutex::new(BTreeMap::<String, Instant>::new()));

@@ -90,6 +90,17 @@ impl Broker {
         self.child.id()
     }
 
+    /// Runs an operator's command against this broker; it must succeed.
+    pub(crate) fn command(&self, words: &[&str]) {
+        let status = Command::new(env!("CARGO_BIN_EXE_stratamq"))
+            .args(words)
+            .env("STRATAMQ_ADMIN", self.addresses.http.to_string())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{words:?}");
+    }
+
     /// SIGKILL: nothing is drained, nothing is synced.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
