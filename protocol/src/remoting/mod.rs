@@ -16,11 +16,13 @@ mod frame;
 mod json;
 mod language;
 mod lenient;
+mod version;
 
 pub use code::{RequestCode, ResponseCode};
 pub use ext::ExtFields;
 pub use frame::{Encoding, FRAME_BYTES_MAX, Frame, FrameError, VERSION, decode, encode};
 pub use language::Language;
+pub use version::version_number;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::lenient::{number, or_default};
+use super::topic::DataVersion;
 
 /// Answer to 300: names of groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,4 +158,16 @@ pub struct SimpleSubscriptionData {
     /// Grows with every change.
     #[serde(deserialize_with = "number")]
     pub version: i64,
+}
+
+/// Answer to 201: the settings of all groups, or a page of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SubscriptionGroupTable {
+    /// The state of all.
+    pub data_version: DataVersion,
+    /// What groups must not do in which topic, by group and topic.
+    pub forbidden_table: BTreeMap<String, BTreeMap<String, i32>>,
+    /// By name.
+    pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
 }

@@ -8,20 +8,23 @@
 mod client;
 mod group;
 mod keyed;
+mod progress;
 mod route;
 mod topic;
 
 pub use client::{
     Connection, ConsumeType, ConsumerConnection, ConsumerData, ExpressionType, HeartbeatData,
-    MessageModel, ProducerData, SubscriptionData,
+    MessageModel, ProducerConnection, ProducerData, SubscriptionData,
 };
 pub use group::{
     CustomizedRetryPolicy, ExponentialRetryPolicy, GroupList, GroupRetryPolicy,
-    GroupRetryPolicyType, SimpleSubscriptionData, SubscriptionGroupConfig,
+    GroupRetryPolicyType, SimpleSubscriptionData, SubscriptionGroupConfig, SubscriptionGroupTable,
 };
+pub use progress::{ConsumeStats, OffsetWrapper, ResetOffset};
 pub use route::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
 pub use topic::{
-    KvTable, MessageQueue, TopicConfig, TopicFilterType, TopicList, TopicOffset, TopicStatsTable,
+    DataVersion, KvTable, MessageQueue, TopicConfig, TopicConfigTable, TopicFilterType, TopicList,
+    TopicOffset, TopicStatsTable,
 };
 
 #[cfg(test)]

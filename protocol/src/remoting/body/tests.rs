@@ -157,6 +157,61 @@ fn consumer_connections_are_apache_s() {
 }
 
 #[test]
+fn producer_connections_are_apache_s() {
+    let connection = Connection {
+        client_addr: "1.2.3.4:5".to_owned(),
+        client_id: "id".to_owned(),
+        language: "GO".to_owned(),
+        version: 513,
+    };
+    let connections = ProducerConnection { connection_set: vec![connection] };
+    is_golden(&connections, include_str!("golden/producer_connection.json"));
+}
+
+#[test]
+fn tables_of_settings_are_apache_s() {
+    let data_version = DataVersion { counter: 7, state_version: 0, timestamp: 4 };
+    let topic = TopicConfig {
+        topic_name: "t".to_owned(),
+        read_queue_nums: 8,
+        write_queue_nums: 8,
+        ..TopicConfig::default()
+    };
+    let topics = TopicConfigTable {
+        data_version,
+        topic_config_table: BTreeMap::from([("t".to_owned(), topic)]),
+    };
+    is_golden(&topics, include_str!("golden/topic_config_table.json"));
+    let group = SubscriptionGroupConfig { group_name: "g".to_owned(), ..Default::default() };
+    let groups = SubscriptionGroupTable {
+        data_version,
+        subscription_group_table: BTreeMap::from([("g".to_owned(), group)]),
+        ..SubscriptionGroupTable::default()
+    };
+    is_golden(&groups, include_str!("golden/subscription_group_table.json"));
+}
+
+#[test]
+fn progress_is_apache_s() {
+    let offsets =
+        OffsetWrapper { broker_offset: 9, consumer_offset: 5, last_timestamp: 3, pull_offset: 7 };
+    let stats = ConsumeStats { consume_tps: 1.5, offset_table: vec![(queue(0), offsets)] };
+    let golden = include_str!("golden/consume_stats.json").trim_end();
+    assert_eq!(stats.encode(), golden);
+    assert_eq!(ConsumeStats::decode(golden.as_bytes()).unwrap(), stats);
+    let reset = ResetOffset { offset_table: vec![(queue(0), 5)] };
+    let reset_golden = include_str!("golden/reset_offset_body.json").trim_end();
+    assert_eq!(reset.encode(), reset_golden);
+    assert_eq!(ResetOffset::decode(reset_golden.as_bytes()).unwrap(), reset);
+    for end in 0..golden.len() {
+        assert!(ConsumeStats::decode(&golden.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+    for end in 0..reset_golden.len() {
+        assert!(ResetOffset::decode(&reset_golden.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
 fn other_languages_heartbeats_are_read() {
     // Go writes null for empty lists, C++ numbers as text; a later Java may have other words.
     let heartbeat: HeartbeatData = serde_json::from_str(
@@ -340,6 +395,8 @@ proptest! {
             serde_json::from_str::<HeartbeatData>(&text).is_ok(),
             serde_json::from_str::<SubscriptionGroupConfig>(&text).is_ok(),
             TopicStatsTable::decode(text.as_bytes()).is_ok(),
+            ConsumeStats::decode(text.as_bytes()).is_ok(),
+            ResetOffset::decode(text.as_bytes()).is_ok(),
         );
     }
 }

@@ -142,3 +142,25 @@ pub struct KvTable {
     /// Texts by name.
     pub table: BTreeMap<String, String>,
 }
+
+/// Which state of a broker's tables an answer shows. Whoever fetches a table in pages begins anew when it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DataVersion {
+    /// Grows with every change.
+    pub counter: i64,
+    /// 0 outside of Apache's controller mode.
+    pub state_version: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// Answer to 21: the settings of all topics, or a page of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TopicConfigTable {
+    /// The state of all.
+    pub data_version: DataVersion,
+    /// By name.
+    pub topic_config_table: BTreeMap<String, TopicConfig>,
+}
