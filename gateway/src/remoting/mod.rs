@@ -2,7 +2,7 @@
 //! the broker port.
 //!
 //! ```text
-//! bytes ─► connection ─► frame ─► session ─► route | topic | group | client | runtime ─► reply
+//! bytes ─► connection ─► frame ─► session ─► route | topic | group | table | client | runtime ─► reply
 //! ```
 //!
 //! What always holds: a connection's requests are answered in the order they came, each in the
@@ -20,8 +20,11 @@
 //!
 //! - 106, 105 (cluster, routes) are taken as they are: every broker by its own name, all at this
 //!   address.
-//! - 17, 200 (`updateTopic -c`, `updateSubGroup -c`) come once per distinct address: the answer is
-//!   about the whole topic or group; `-r` and `-w` are totals, and asking again changes nothing.
+//! - 17, 200, 215, 207 (`updateTopic -c`, `updateSubGroup -c`, `deleteTopic`, `deleteSubGroup -c`)
+//!   come once per distinct address: they are about the whole topic or group; `-r` and `-w` are
+//!   totals, and asking again changes nothing.
+//! - 21, 201, 305 (`exportMetadata -c`) come once per distinct address, 352 as often as somebody
+//!   likes: each answer has the settings of every topic or group, with totals as 17 takes them.
 //! - 202 (`topicStatus`) comes once per broker of the route, and rows are merged by topic, broker
 //!   and queue: each answer has the rows of every broker here, so that merging keeps one of each.
 //! - 351 (`topicStatus` again) comes once per broker of the route, and only static mappings are
@@ -40,6 +43,7 @@ mod route;
 mod runtime;
 mod session;
 mod system;
+mod table;
 mod topic;
 mod view;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use metadata::CatalogError;
 use metadata::model::AttributeRefused;
 use protocol::names::NameRefused;
-use protocol::remoting::{self, Frame, FrameError, ResponseCode};
+use protocol::remoting::{self, ExtFields, Frame, FrameError, ResponseCode};
 
 /// What a request comes to.
 pub(super) type Answer = Result<Reply, Refusal>;
@@ -13,6 +13,7 @@ pub(super) type Answer = Result<Reply, Refusal>;
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) body: Bytes,
+    pub(super) ext: ExtFields,
 }
 
 impl Reply {
@@ -24,7 +25,18 @@ impl Reply {
     /// Done, with a JSON body.
     pub(super) fn json(body: impl serde::Serialize) -> Reply {
         let body = serde_json::to_vec(&body).expect("a value of strings, numbers and lists");
-        Reply { body: body.into() }
+        Reply::bytes(body)
+    }
+
+    /// Done, with this body.
+    pub(super) fn bytes(body: impl Into<Bytes>) -> Reply {
+        Reply { body: body.into(), ..Reply::default() }
+    }
+
+    /// The same with a field in its header.
+    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Reply {
+        self.ext.set(name, value.to_string());
+        self
     }
 }
 
@@ -48,6 +60,11 @@ pub(super) enum Refusal {
     Name(#[from] NameRefused),
     #[error("The topic[{0}] is conflict with system topic.")]
     SystemTopic(String),
+    #[error("The specified topic is blank.")]
+    TopicBlank,
+    /// To who asks for its settings.
+    #[error("No group in this broker")]
+    NoGroup,
     #[error("{0}")]
     Parameter(String),
     #[error("unsupported key: {0}")]
@@ -89,9 +106,11 @@ impl Refusal {
             | Refusal::Body(_)
             | Refusal::AttributeUnknown(_) => ResponseCode::SYSTEM_ERROR,
             Refusal::NoRoute(_) | Refusal::NoTopic(_) => ResponseCode::TOPIC_NOT_EXIST,
-            Refusal::Name(_) | Refusal::SystemTopic(_) | Refusal::Parameter(_) => {
-                ResponseCode::INVALID_PARAMETER
-            }
+            Refusal::Name(_)
+            | Refusal::SystemTopic(_)
+            | Refusal::TopicBlank
+            | Refusal::Parameter(_) => ResponseCode::INVALID_PARAMETER,
+            Refusal::NoGroup => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
             Refusal::Busy(_) => ResponseCode::SYSTEM_BUSY,
             Refusal::Catalog(error) => catalog_code(error),
         }
@@ -119,7 +138,9 @@ fn catalog_code(error: &CatalogError) -> i32 {
 /// The reply frame to `request`.
 pub(super) fn frame(request: &Frame, answer: Answer) -> Frame {
     match answer {
-        Ok(Reply { body }) => Frame { body, ..Frame::reply_to(request, ResponseCode::SUCCESS) },
+        Ok(Reply { body, ext }) => {
+            Frame { body, ext, ..Frame::reply_to(request, ResponseCode::SUCCESS) }
+        }
         Err(refusal) => {
             Frame { remark: Some(refusal.to_string()), ..Frame::reply_to(request, refusal.code()) }
         }

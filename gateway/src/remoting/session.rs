@@ -5,7 +5,7 @@ use super::connection::{self, Answers};
 use super::header::Header;
 use super::reply::{self, Answer, Refusal};
 use super::runtime::{self, Turn};
-use super::{client, group, route, topic};
+use super::{client, group, route, table, topic};
 use crate::broker::Broker;
 use crate::group::ClientId;
 use crate::listen::{Connection, ConnectionInfo};
@@ -112,6 +112,9 @@ impl Session<'_> {
             RequestCode::GET_ROUTEINFO_BY_TOPIC => route::of_topic(self, header),
             RequestCode::GET_BROKER_CLUSTER_INFO => route::cluster_info(self),
             RequestCode::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => topic::list(self),
+            RequestCode::GET_TOPICS_BY_CLUSTER => table::topics_of_cluster(self, header),
+            RequestCode::DELETE_TOPIC_IN_NAMESRV => topic::delete_route(header),
+            RequestCode::DELETE_KV_CONFIG => topic::delete_pair(header),
             code => Err(Refusal::Unsupported(code)),
         }
     }
@@ -120,12 +123,18 @@ impl Session<'_> {
         let header = Header::of(request);
         match request.code {
             RequestCode::UPDATE_AND_CREATE_TOPIC => topic::put(self, header).await,
+            RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(self, header).await,
             RequestCode::GET_TOPIC_CONFIG => topic::config(self, header),
+            RequestCode::GET_ALL_TOPIC_CONFIG => table::topics(self, header),
+            RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => table::system_topics(self),
             RequestCode::GET_TOPIC_STATS_INFO => topic::stats(self, header),
             RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => topic::consumers(self, header),
             RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => {
                 group::put(self, &request.body).await
             }
+            RequestCode::DELETE_SUBSCRIPTIONGROUP => group::delete(self, header).await,
+            RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::config(self, header),
+            RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => table::groups(self, header),
             RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(self),
             RequestCode::HEART_BEAT => client::heartbeat(self, request).await,
             RequestCode::UNREGISTER_CLIENT => client::unregister(self, header),

@@ -5,6 +5,7 @@ use super::reply::{Answer, Refusal, Reply};
 use super::session::Session;
 use super::system;
 use super::view::View;
+use metadata::CatalogError;
 use metadata::model::{AttributeChange, Permission, Topic, TopicSpec};
 use protocol::names::{NameRefused, TopicName};
 use protocol::remoting::body::{
@@ -22,6 +23,11 @@ const RATE_WINDOW_MS: u64 = 60_000;
 /// GET_ALL_TOPIC_LIST_FROM_NAMESERVER (206): created topics, those that groups imply, and the
 /// system's; sorted.
 pub(super) fn list(session: &Session<'_>) -> Answer {
+    Ok(Reply::json(TopicList { topic_list: names(session), broker_addr: None }))
+}
+
+/// What [`list`] tells.
+pub(super) fn names(session: &Session<'_>) -> Vec<String> {
     let catalog = &session.broker.catalog;
     let mut names: BTreeSet<String> = system::names(&catalog.cluster()).collect();
     names.extend(catalog.topics().iter().map(|topic| topic.name.as_str().to_owned()));
@@ -29,7 +35,7 @@ pub(super) fn list(session: &Session<'_>) -> Answer {
         names.insert(TopicName::retry_of(&group.name).as_str().to_owned());
         names.insert(TopicName::dead_letter_of(&group.name).as_str().to_owned());
     }
-    Ok(Reply::json(TopicList { topic_list: names.into_iter().collect(), broker_addr: None }))
+    names.into_iter().collect()
 }
 
 /// UPDATE_AND_CREATE_TOPIC (17): the topic in the whole cluster. Asking again changes nothing.
@@ -55,6 +61,41 @@ pub(super) async fn put(session: &Session<'_>, header: Header<'_>) -> Answer {
     session.broker.owned.open_topic(&topic);
     tracing::info!(topic = %topic.name, queues, peer = %session.peer, "topic put");
     Ok(Reply::done())
+}
+
+/// DELETE_TOPIC_IN_BROKER (215): the topic, in the whole cluster, with its messages. One that is not
+/// there is deleted already, those of a group that is gone among them: `deleteSubGroup` deletes
+/// `%RETRY%` and `%DLQ%` after the group.
+pub(super) async fn delete(session: &Session<'_>, header: Header<'_>) -> Answer {
+    let text = header.text("topic")?;
+    if text.trim().is_empty() {
+        return Err(Refusal::TopicBlank);
+    }
+    let name = TopicName::parse_stored(text)?;
+    let catalog = &session.broker.catalog;
+    let group = name.as_retry().or(name.as_dead_letter());
+    if group.is_some_and(|group| catalog.group(group.as_str()).is_none()) {
+        return Ok(Reply::done());
+    }
+    match catalog.delete_topic(&name).await {
+        Ok(()) => tracing::info!(topic = %name, peer = %session.peer, "topic deleted"),
+        Err(CatalogError::TopicNotFound(_)) => {}
+        Err(refused) => return Err(refused.into()),
+    }
+    Ok(Reply::done())
+}
+
+/// DELETE_TOPIC_IN_NAMESRV (216): nothing is left to do. Routes are read from the topics, and went
+/// with the topic; Apache's name server forgets a route until a broker that has the topic tells of
+/// it again.
+pub(super) fn delete_route(header: Header<'_>) -> Answer {
+    header.text("topic").map(|_| Reply::done())
+}
+
+/// DELETE_KV_CONFIG (102): what `deleteSubGroup` sends last, for the order of topics' queues that
+/// older versions kept in the name server. There are no such pairs here, so there is none left.
+pub(super) fn delete_pair(header: Header<'_>) -> Answer {
+    header.text("namespace").and(header.text("key")).map(|_| Reply::done())
 }
 
 /// Only the topics that a group implies may be longer than those that clients make.
@@ -98,16 +139,20 @@ fn queues(asked: i64, existing: Option<&Topic>) -> Result<u32, Refusal> {
 
 /// GET_TOPIC_CONFIG (351): totals, as [`put`] takes them.
 pub(super) fn config(session: &Session<'_>, header: Header<'_>) -> Answer {
-    let view = find(session, header)?;
+    Ok(Reply::json(config_of(&find(session, header)?)))
+}
+
+/// A topic's settings, with totals.
+pub(super) fn config_of(view: &View) -> TopicConfig {
     let attributes = view.topic.as_ref().map(|topic| topic.all_attributes());
-    Ok(Reply::json(TopicConfig {
+    TopicConfig {
         topic_name: view.name.clone(),
         read_queue_nums: view.queues(),
         write_queue_nums: view.queues(),
         perm: view.permission_bits,
         attributes: attributes.unwrap_or_default(),
         ..TopicConfig::default()
-    }))
+    }
 }
 
 /// GET_TOPIC_STATS_INFO (202): the rows of every broker of this gateway.
@@ -132,7 +177,7 @@ pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
         }
     }
     table.topic_put_tps = recent as f64 * 1000.0 / RATE_WINDOW_MS as f64;
-    Ok(Reply { body: table.encode() })
+    Ok(Reply::bytes(table.encode()))
 }
 
 /// A queue's row, and how many messages came into it lately. All zero for a queue that holds
