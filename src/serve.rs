@@ -66,7 +66,8 @@ pub(crate) struct Serve {
     /// Private key of the certificate, PEM
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Journal size, such as 512MiB or 8GiB; when it is full, sends are refused
+    /// Journal size, such as 512MiB or 8GiB; when it is full, sends are refused. Its index takes up to
+    /// a thirty-second of it in memory, at least 64 MiB
     #[arg(long, default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
     journal_capacity: u64,
     /// Whether a consumer group comes to be when a client first names it

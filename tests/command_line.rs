@@ -320,7 +320,7 @@ fn a_tail_shows_messages_as_they_come() {
 fn cluster_and_settings_are_shown() {
     let shell = Shell::open("cluster");
     let info = shell.ok(&["cluster", "info"]);
-    assert!(info.contains("cluster  DefaultCluster\n"), "{info}");
+    assert!(info.contains("cluster      DefaultCluster\n"), "{info}");
     assert!(info.contains("strata-0003"), "{info}");
     let config: Value = serde_json::from_str(&shell.ok(&["config", "show", "--json"])).unwrap();
     assert_eq!(config["grpc"], shell.broker.addresses().grpc.to_string());

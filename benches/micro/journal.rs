@@ -27,6 +27,7 @@ pub(super) fn run(bench: &Bench) {
         capacity: CAPACITY,
         segment_bytes: 64 << 20,
         spare_segments: 2,
+        index_bytes: storage::index_bytes_for(CAPACITY),
         gateway: "bench".to_owned(),
     };
     let store = Store::open(config, Env::system()).unwrap();

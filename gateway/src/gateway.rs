@@ -232,6 +232,7 @@ fn open_store(settings: &Settings, is_first: bool, env: &Env) -> Result<Store, S
         capacity: journal.capacity,
         segment_bytes: journal.segment_bytes,
         spare_segments: journal.spare_segments,
+        index_bytes: journal.index_bytes,
         gateway: settings.gateway.clone(),
     };
     // Recovery reads and checksums whole segments; nothing else runs on the runtime yet.

@@ -126,13 +126,17 @@ pub struct JournalSettings {
     pub segment_bytes: u64,
     /// Segments that are zeroed ahead of the one being written.
     pub spare_segments: u32,
+    /// Memory for the queue indexes; when nine tenths are taken, sends are refused.
+    pub index_bytes: u64,
 }
 
 impl JournalSettings {
-    /// A journal of `capacity` bytes in segments of 64 MiB, or smaller ones where the capacity is small.
+    /// A journal of `capacity` bytes in segments of 64 MiB, or smaller ones where the capacity is small; and the share
+    /// of it in memory that its queue indexes may take.
     pub fn of_capacity(capacity: u64) -> JournalSettings {
         let segment_bytes = (capacity / 8).next_power_of_two().clamp(SEGMENT_BYTES_MIN, 64 * MIB);
-        JournalSettings { capacity, segment_bytes, spare_segments: 2 }
+        let index_bytes = storage::index_bytes_for(capacity);
+        JournalSettings { capacity, segment_bytes, spare_segments: 2, index_bytes }
     }
 }
 

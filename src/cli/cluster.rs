@@ -39,6 +39,7 @@ fn described(cluster: &Cluster) -> String {
     let journal = &cluster.journal;
     let share = journal.used_bytes.saturating_mul(100) / journal.capacity_bytes.max(1);
     let (used, capacity) = (bytes(journal.used_bytes), bytes(journal.capacity_bytes));
+    let (index, index_limit) = (bytes(journal.index_bytes), bytes(journal.index_limit_bytes));
     let mut state = journal.state.clone();
     if journal.disk_full {
         state.push_str(", and the disk is full");
@@ -51,6 +52,7 @@ fn described(cluster: &Cluster) -> String {
         ("topics", cluster.topics.to_string()),
         ("groups", cluster.groups.to_string()),
         ("journal", format!("{used} of {capacity} ({share} %), {state}")),
+        ("queue index", format!("{index} of {index_limit} of memory")),
     ];
     let row = |broker: &BrokerState| {
         vec![broker.name.clone(), broker.epoch.to_string(), bytes(broker.log_bytes)]
@@ -72,6 +74,8 @@ mod tests {
             capacity_bytes: 1 << 30,
             state: "open".into(),
             disk_full: false,
+            index_bytes: 3 << 20,
+            index_limit_bytes: 64 << 20,
         };
         let text = described(&Cluster {
             name: "DefaultCluster".into(),
@@ -83,7 +87,8 @@ mod tests {
             brokers: vec![broker],
             journal,
         });
-        assert!(text.contains("journal  512.0 MiB of 1.0 GiB (50 %), open\n"), "{text}");
+        assert!(text.contains("journal      512.0 MiB of 1.0 GiB (50 %), open\n"), "{text}");
+        assert!(text.contains("queue index  3.0 MiB of 64.0 MiB of memory\n"), "{text}");
         assert!(text.ends_with("strata-0000      2  3.0 MiB\n"), "{text}");
     }
 }

@@ -9,7 +9,7 @@ mod log;
 pub use format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 pub use histogram::{Distribution, Histogram};
 pub use journal::{
-    Class, Copy, Draft, Error, Fill, FillState, JoinedBy, Level, Lost, Metrics, Patch, Sealed,
-    Store, StoreConfig, StoreId, StoreRefused,
+    Class, Copy, Draft, Error, Fill, FillState, IndexFill, JoinedBy, Level, Lost, Metrics, Patch,
+    Sealed, Store, StoreConfig, StoreId, StoreRefused, index_bytes_for,
 };
 pub use log::{Appended, Bounds, Entry, Log, Place, ReadError, RecordView, Refused};

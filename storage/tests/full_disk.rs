@@ -44,6 +44,7 @@ fn open(dir: &Path) -> Store {
         capacity: 64 << 20,
         segment_bytes: 1 << 20,
         spare_segments: 2,
+        index_bytes: 64 << 20,
         gateway: "gw".to_owned(),
     };
     Store::open(config, Env::system()).unwrap()

@@ -21,6 +21,7 @@ fn config(dir: &Path) -> StoreConfig {
         capacity: 8 << 20,
         segment_bytes: 1 << 20,
         spare_segments: 2,
+        index_bytes: 64 << 20,
         gateway: "gw-1".to_owned(),
     }
 }
@@ -269,6 +270,63 @@ async fn a_full_journal_refuses_messages_first_and_loses_nothing() {
     assert_eq!(bodies(&log, OTHER).len(), 1);
     assert_eq!(log.bounds(QUEUE).next, QueueOffset(0));
     store.close().await;
+}
+
+/// Sends until something else than [`Refused::Busy`] says no; what that was, and how many it took.
+async fn fill_index(log: &Log, queue: QueueUid, class: Class) -> (usize, Refused) {
+    let mut taken = 0;
+    loop {
+        match log.append(vec![message(queue, b"small"); 50], class) {
+            Ok(appended) => {
+                log.reached(Level::Local, appended.end).await.unwrap();
+                taken += 50;
+            }
+            Err(Refused::Busy) => Env::system().sleep(Duration::from_millis(5)).await,
+            Err(refused) => return (taken, refused),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_index_refuses_messages_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = StoreConfig { index_bytes: 40 << 10, ..config(dir.path()) };
+    let store = Store::open(small.clone(), Env::system()).unwrap();
+    let log = own(&store, 1).await;
+    let (taken, refused) = fill_index(&log, QUEUE, Class::Message).await;
+    assert!(
+        matches!(refused, Refused::IndexFull { limit, .. } if limit == 40 << 10),
+        "{refused:?}"
+    );
+    assert!(taken > 2000, "a message takes less than 20 bytes: {taken}");
+    let fill = store.fill();
+    assert_eq!((fill.state, fill.index.limit), (FillState::RefusingMessages, 40 << 10));
+    assert!((36 << 10..44 << 10).contains(&fill.index.used), "{fill:?}");
+
+    let ack = || vec![draft(RecordKind::Ack, QUEUE, b"ack")];
+    log.append(ack(), Class::Reserve).unwrap();
+    let (reserve, refused) = fill_index(&log, QUEUE, Class::Reserve).await;
+    assert!(matches!(refused, Refused::IndexFull { .. }), "{refused:?}");
+    assert!(reserve > 0, "a tenth is left to what consumers need");
+    log.append(ack(), Class::Reserve).unwrap();
+    assert_eq!(entries(&log, QUEUE).len(), taken + reserve);
+
+    // More than the index may have is no reason not to start.
+    store.close().await;
+    drop((log, store));
+    let smaller = StoreConfig { index_bytes: 10 << 10, ..small };
+    let store = Store::open(smaller, Env::system()).unwrap();
+    let log = own(&store, 2).await;
+    assert_eq!(bodies(&log, QUEUE).len(), taken + reserve);
+    let (none, refused) = fill_index(&log, OTHER, Class::Message).await;
+    assert!(matches!(refused, Refused::IndexFull { .. }) && none == 0, "{refused:?}");
+
+    log.forget_queues(&[QUEUE]);
+    assert_eq!(store.fill().state, FillState::Open);
+    send(&log, OTHER, b"again").await;
+    drop(log);
+    store.close().await;
+    assert_eq!(store.fill().index.used, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,8 @@ pub(super) async fn describe(State(broker): State<Arc<Broker>>) -> Json<api::Clu
             capacity_bytes: fill.capacity,
             state: state.to_owned(),
             disk_full: fill.disk_full,
+            index_bytes: fill.index.used,
+            index_limit_bytes: fill.index.limit,
         },
     })
 }

@@ -123,7 +123,10 @@ impl From<ResetRefused> for Problem {
         let hint = match refused {
             ResetRefused::NotServedHere(_) => "nothing was moved; ask the gateway that serves it",
             ResetRefused::Write(
-                WriteRefused::Full { .. } | WriteRefused::DiskFull | WriteRefused::Busy,
+                WriteRefused::Full { .. }
+                | WriteRefused::IndexFull { .. }
+                | WriteRefused::DiskFull
+                | WriteRefused::Busy,
             ) => "some queues may be moved; make room and ask again, which is safe",
             ResetRefused::Write(WriteRefused::Moved | WriteRefused::OutcomeUnknown) => {
                 "some queues may be moved; ask again, which is safe"

@@ -311,6 +311,7 @@ fn op_kind(kind: RecordKind) -> Option<OpKind> {
 fn refused(refused: Refused) -> WriteRefused {
     match refused {
         Refused::Full { used, capacity } => WriteRefused::Full { used, capacity },
+        Refused::IndexFull { used, limit } => WriteRefused::IndexFull { used, limit },
         Refused::DiskFull => WriteRefused::DiskFull,
         Refused::Busy => WriteRefused::Busy,
         Refused::Closed | Refused::Fenced => WriteRefused::Moved,

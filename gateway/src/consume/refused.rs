@@ -60,6 +60,14 @@ pub enum WriteRefused {
         /// Bytes that the journal may take.
         capacity: u64,
     },
+    /// The memory for the queue indexes is taken, the reserve for dead letters too.
+    #[error("the queue index is full: {used} of {limit} bytes of memory are in use")]
+    IndexFull {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that the indexes may take.
+        limit: u64,
+    },
     /// The disk has no room.
     #[error("the disk has no room for the journal")]
     DiskFull,

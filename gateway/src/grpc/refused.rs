@@ -185,9 +185,10 @@ fn send_code(refused: &SendRefused) -> Code {
         }
         SendRefused::NoWritableQueue => Code::Forbidden,
         // Broker busy (spec B.8): clients back off and come again.
-        SendRefused::Full { .. } | SendRefused::DiskFull | SendRefused::Busy => {
-            Code::TooManyRequests
-        }
+        SendRefused::Full { .. }
+        | SendRefused::IndexFull { .. }
+        | SendRefused::DiskFull
+        | SendRefused::Busy => Code::TooManyRequests,
         SendRefused::TooLarge { .. } | SendRefused::Unstorable(_) => Code::PayloadTooLarge,
         // The queue's owner is not at hand: clients try another queue.
         SendRefused::NotServedHere(_) | SendRefused::Moved => Code::HaNotAvailable,
@@ -236,9 +237,10 @@ fn ack_code(refused: &AckRefused) -> Code {
 /// As [`send_code`] has it.
 fn write_code(refused: &WriteRefused) -> Code {
     match refused {
-        WriteRefused::Full { .. } | WriteRefused::DiskFull | WriteRefused::Busy => {
-            Code::TooManyRequests
-        }
+        WriteRefused::Full { .. }
+        | WriteRefused::IndexFull { .. }
+        | WriteRefused::DiskFull
+        | WriteRefused::Busy => Code::TooManyRequests,
         WriteRefused::Moved => Code::HaNotAvailable,
         WriteRefused::OutcomeUnknown => Code::MasterPersistenceTimeout,
     }

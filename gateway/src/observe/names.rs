@@ -295,6 +295,10 @@ metrics! {
         "1 for the state that the journal is in.";
     DISK_FULL: Gauge of State, "stratamq_journal_disk_full", &[],
         "1 while the disk has no room for the next segment.";
+    INDEX_BYTES: Gauge of Bytes, "stratamq_index_bytes", &[],
+        "Bytes of memory that the queue indexes take.";
+    INDEX_LIMIT: Gauge of Bytes, "stratamq_index_limit_bytes", &[],
+        "Bytes of memory that the queue indexes may take; messages are refused at nine tenths.";
     POLLS_PARKED: Gauge of Count, "stratamq_polls_parked", &[],
         "Long polls that wait for a message.";
     EPOCH: Gauge of Count, "stratamq_epoch", &[BROKER],

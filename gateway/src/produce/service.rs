@@ -68,6 +68,17 @@ pub enum SendRefused {
         /// Bytes there are.
         capacity: u64,
     },
+    /// The memory for the queue indexes is taken. Retry when operators have made room.
+    #[error(
+        "the queue index is full ({used} of {limit} bytes of memory): delete topics or raise \
+         --journal-capacity, of which it may take a thirty-second"
+    )]
+    IndexFull {
+        /// Bytes taken.
+        used: u64,
+        /// Bytes there are.
+        limit: u64,
+    },
     /// The disk is full. Retry when there is room.
     #[error("the disk under the journal is full")]
     DiskFull,
@@ -172,6 +183,7 @@ fn draft(outgoing: Outgoing, queue: TopicQueue) -> Result<Draft, StoredError> {
 fn append(pg: &PlacementGroup, drafts: Vec<Draft>) -> Result<Appended, SendRefused> {
     pg.log.append(drafts, Class::Message).map_err(|refused| match refused {
         Refused::Full { used, capacity } => SendRefused::Full { used, capacity },
+        Refused::IndexFull { used, limit } => SendRefused::IndexFull { used, limit },
         Refused::DiskFull => SendRefused::DiskFull,
         Refused::TooLarge { bytes, limit } => SendRefused::TooLarge { bytes, limit },
         Refused::Busy => SendRefused::Busy,

@@ -29,6 +29,7 @@ impl World {
             capacity: 64 << 20,
             segment_bytes: 4 << 20,
             spare_segments: 1,
+            index_bytes: 64 << 20,
             gateway: "gateway".to_owned(),
         };
         let store = Store::open(config, env.clone()).unwrap();

@@ -14,8 +14,25 @@ pub struct StoreConfig {
     pub segment_bytes: u64,
     /// Segments kept ready ahead of the writer.
     pub spare_segments: u32,
+    /// Bytes of memory that the queue indexes of all logs together may take; see
+    /// [`index_bytes_for`]. When nine tenths are taken messages are refused, as in a full journal.
+    pub index_bytes: u64,
     /// Who the store belongs to; written into its cookie, for people.
     pub gateway: String,
+}
+
+/// The least that a store's queue indexes are given: five million messages.
+const INDEX_BYTES_MIN: u64 = 64 << 20;
+
+/// Bytes of memory for the queue indexes of a journal of `capacity` bytes: a thirty-second of it.
+///
+/// A message takes 12 to 20 bytes of index, and in the journal its record, which is its body and
+/// some 200 bytes more. So the journal is full before the index unless bodies have less than 200 to
+/// 450 bytes on average, and a journal that grows gives its index room with it: one setting for
+/// both.
+pub const fn index_bytes_for(capacity: u64) -> u64 {
+    let share = capacity / 32;
+    if share > INDEX_BYTES_MIN { share } else { INDEX_BYTES_MIN }
 }
 
 /// A store's identity: random, made with the disk. A wiped or replaced disk is another store.
@@ -41,6 +58,17 @@ pub struct Fill {
     pub state: FillState,
     /// The disk had no room for the next segment.
     pub disk_full: bool,
+    /// The memory of the queue indexes.
+    pub index: IndexFill,
+}
+
+/// How much memory the queue indexes of a store take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexFill {
+    /// Bytes taken, as asked of the allocator. May pass the limit after a start.
+    pub used: u64,
+    /// Bytes that they may take.
+    pub limit: u64,
 }
 
 /// What a store refuses for want of room.

@@ -28,6 +28,7 @@ mod fold;
 mod frames;
 mod handoff;
 mod inbox;
+mod index_room;
 mod level;
 mod metrics;
 mod preparer;
@@ -43,13 +44,16 @@ mod walk;
 mod writer;
 
 pub use answer::{Copy, JoinedBy, Sealed, StoreRefused};
-pub use config::{Error, Fill, FillState, StoreConfig, StoreId};
+pub use config::{Error, Fill, FillState, IndexFill, StoreConfig, StoreId, index_bytes_for};
 pub(crate) use copy::PgCopy;
 #[cfg(test)]
 pub(crate) use disk::simulated;
 pub use draft::{Class, Draft, Patch};
 pub(crate) use frames::FrameRef;
 pub(crate) use inbox::{Control, Group, Item, Offsets};
+#[cfg(test)]
+pub(crate) use index_room::IndexRoom;
+pub(crate) use index_room::IndexTaken;
 pub use level::{Level, Lost};
 pub use metrics::Metrics;
 pub(crate) use segment::Segment;

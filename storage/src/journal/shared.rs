@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::frames::Frames;
 use super::handoff::Handoff;
 use super::inbox::Inbox;
+use super::index_room::IndexRoom;
 use super::metrics::Measured;
 use super::segment::Segment;
 use super::space::Space;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) life: Life,
     pub(crate) space: Space,
+    pub(crate) index_room: Arc<IndexRoom>,
     pub(crate) inbox: Inbox,
     pub(crate) handoff: Handoff,
     pub(crate) measured: Measured,
@@ -77,6 +79,7 @@ pub(crate) struct Beginning {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) life: Life,
     pub(crate) space: Space,
+    pub(crate) index_room: IndexRoom,
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) retired: Vec<String>,
     pub(crate) position: u64,
@@ -101,6 +104,7 @@ impl Shared {
             disk: beginning.disk,
             life: beginning.life,
             space: beginning.space,
+            index_room: Arc::new(beginning.index_room),
             copies: Mutex::new(copies.collect()),
             inbox,
             handoff: Handoff::default(),

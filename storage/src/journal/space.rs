@@ -7,6 +7,7 @@
 
 use super::config::{Fill, FillState};
 use super::draft::Class;
+use super::index_room::IndexRoom;
 use super::spare::Spare;
 use crate::format::{BLOCK_BYTES, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use parking_lot::{Condvar, Mutex};
@@ -272,7 +273,8 @@ impl Space {
         self.promised.store(self.promise(places.active_left) + of_spares, Ordering::Release);
     }
 
-    pub(crate) fn fill(&self) -> Fill {
+    /// How full it is, and what is refused for want of room here or in the index.
+    pub(crate) fn fill(&self, index: &IndexRoom) -> Fill {
         let used = self.used.load(Ordering::Acquire) + self.reserved.load(Ordering::Acquire);
         let capacity = self.capacity();
         let probe = frame_need(0);
@@ -285,7 +287,7 @@ impl Space {
         };
         let state = if refuses(Class::Reserve) {
             FillState::RefusingAll
-        } else if refuses(Class::Message) {
+        } else if refuses(Class::Message) || !index.takes(Class::Message) {
             FillState::RefusingMessages
         } else {
             FillState::Open
@@ -296,6 +298,7 @@ impl Space {
             free: capacity.saturating_sub(used),
             state,
             disk_full: self.disk_full.load(Ordering::Acquire),
+            index: index.fill(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::answer::{Copy, JoinedBy, Sealed, StoreRefused};
 use super::config::{Error, Fill, StoreConfig, StoreId};
 use super::disk::{Disk, MappedDisk};
 use super::inbox::{Control, Item, Wake};
+use super::index_room::IndexRoom;
 use super::metrics::Metrics;
 use super::preparer::{Preparer, ready};
 use super::recovery::{Recovered, recover};
@@ -87,7 +88,7 @@ impl Store {
 
     /// How full it is.
     pub fn fill(&self) -> Fill {
-        self.shared().space.fill()
+        self.shared().space.fill(&self.shared().index_room)
     }
 
     /// What was measured since it was opened, for operators. Cheap, and takes no lock.
@@ -198,6 +199,7 @@ impl Parts {
             disk,
             life,
             space,
+            index_room: IndexRoom::new(config.index_bytes),
             segments,
             retired,
             position,

@@ -36,6 +36,15 @@ pub enum Refused {
         /// Bytes that the journal may take.
         capacity: u64,
     },
+    /// The queue indexes of the store take what memory they may: delete topics, or open the store
+    /// with more. Only messages are refused.
+    #[error("the queue index is full: {used} of {limit} bytes of memory are in use")]
+    IndexFull {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that the indexes may take.
+        limit: u64,
+    },
     /// The disk has no room for the next segment; the store looks again each second.
     #[error("the disk has no room for the next journal segment")]
     DiskFull,

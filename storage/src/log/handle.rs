@@ -6,8 +6,8 @@ use crate::format::{
     Envelope, Epoch, Kind, Lsn, PgId, QueueOffset, QueueOpenRecord, QueueUid, RecordKind,
 };
 use crate::journal::{
-    Class, Control, Draft, For, FrameRef, Group, Handle, Item, Level, Lost, NoRoom, Offsets, Patch,
-    PgCopy, Segment, Store, StoreRefused, frame_need, records,
+    Class, Control, Draft, For, FrameRef, Group, Handle, IndexFill, IndexTaken, Item, Level, Lost,
+    NoRoom, Offsets, Patch, PgCopy, Segment, Store, StoreRefused, frame_need, records,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -60,7 +60,8 @@ impl Store {
         {
             return Ok(Log { inner });
         }
-        let state = Mutex::new(rebuild(&copy));
+        let state =
+            Mutex::new(rebuild(&copy, IndexTaken::of(Arc::clone(&self.shared().index_room))));
         let handle = Arc::clone(self.handle());
         let inner = Arc::new(Inner { handle, copy: Arc::clone(&copy), epoch, state });
         let weak: Weak<Inner> = Arc::downgrade(&inner);
@@ -88,12 +89,12 @@ fn check_owner(copy: &PgCopy, epoch: Epoch) -> Result<(), StoreRefused> {
 }
 
 /// Reads the whole copy.
-fn rebuild(copy: &PgCopy) -> LogState {
+fn rebuild(copy: &PgCopy, taken: IndexTaken) -> LogState {
     let (end, forgotten) = {
         let state = copy.state.lock();
         (state.end, state.forgotten.clone())
     };
-    let mut log = LogState::new(end);
+    let mut log = LogState::new(end, taken);
     for (segment, frame) in frames_of(copy) {
         let Some(payload) = segment.slice(frame.at.into(), frame.len.into()) else { continue };
         for (at, envelope) in records(&payload) {
@@ -208,6 +209,11 @@ impl Log {
         let time = state.next_time(now);
         if drafts.is_empty() {
             return Ok(Appended { first, end: first, time, places: Vec::new() });
+        }
+        let adds = |draft: &Draft| draft.kind == RecordKind::Message;
+        if !state.takes_entries(class) && drafts.iter().any(adds) {
+            let IndexFill { used, limit } = inner.handle.shared.index_room.fill();
+            return Err(Refused::IndexFull { used, limit });
         }
         let need = frame_need(bytes);
         space.reserve(For::Append(class), need).map_err(no_room)?;
@@ -405,12 +411,12 @@ impl Log {
             return;
         }
         let mut state = self.inner.state.lock();
-        for queue in &queues {
-            state.forget(*queue);
-        }
+        let gone: Vec<_> = queues.iter().filter_map(|queue| state.forget(*queue)).collect();
         let item = Item::Control(Arc::clone(&self.inner.copy), Control::Forget { queues });
         // A store that stops keeps them; it is asked again after the restart.
         let _ = self.inner.handle.shared.inbox.push(item);
+        drop(state);
+        drop(gone);
     }
 
     /// Every queue that is open, or that has live records.

@@ -8,16 +8,21 @@ use super::answer::{Bounds, Entry, Place};
 use super::index::Index;
 use crate::env::Timestamp;
 use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
-use crate::journal::{Draft, Level};
+use crate::journal::{Class, Draft, IndexTaken, Level};
 use std::collections::HashMap;
 
 /// Offsets skipped when some may have been seen and lost. A log never shows as many beyond what is
 /// synced.
 pub(crate) const GAP: u64 = 1 << 20;
 
+/// Bytes that a queue takes without messages: itself, and its place in a map that is never fuller
+/// than seven eighths and soon after it grew half that.
+const QUEUE_BYTES: u64 = (size_of::<Queue>() + 2 * size_of::<(QueueUid, Box<Queue>)>()) as u64;
+const _: () = assert!(QUEUE_BYTES <= 160, "there are ten thousands of idle queues");
+
 /// One queue.
 pub(crate) struct Queue {
-    pub(crate) level: Level,
+    level: Level,
     index: Index,
     next: QueueOffset,
     bytes: u64,
@@ -90,28 +95,43 @@ impl Watermarks {
 pub(crate) struct LogState {
     pub(crate) end: Lsn,
     time: Timestamp,
-    queues: HashMap<QueueUid, Queue>,
+    /// Boxed, so that the room that a map keeps free is not of whole queues.
+    queues: HashMap<QueueUid, Box<Queue>>,
+    /// What queues and their indexes take of the store's room for them.
+    taken: IndexTaken,
     /// Queues that have messages which the dispatcher was not told of.
     untold: Vec<QueueUid>,
 }
 
 impl LogState {
-    pub(crate) fn new(end: Lsn) -> LogState {
-        LogState { end, time: Timestamp(0), queues: HashMap::new(), untold: Vec::new() }
+    /// An empty log that ends at `end`, whose queues will take of `taken`.
+    pub(crate) fn new(end: Lsn, taken: IndexTaken) -> LogState {
+        LogState { end, time: Timestamp(0), queues: HashMap::new(), taken, untold: Vec::new() }
+    }
+
+    /// The queue, which is made if it is not known.
+    fn known(&mut self, uid: QueueUid) -> &mut Queue {
+        self.queues.entry(uid).or_insert_with(|| {
+            self.taken.change(0, QUEUE_BYTES);
+            Box::default()
+        })
     }
 
     // Rebuilding.
 
     /// A message found in the log.
     pub(crate) fn found_message(&mut self, queue: QueueUid, entry: &Entry, record_len: u64) {
-        let queue = self.queues.entry(queue).or_default();
+        let queue = self.known(queue);
+        let before = queue.index.bytes();
         queue.push(entry, record_len);
         queue.told = queue.next;
+        let after = queue.index.bytes();
+        self.taken.change(before, after);
     }
 
     /// A Q_OPEN record found in the log.
     pub(crate) fn found_open(&mut self, queue: QueueUid, record: QueueOpenRecord) {
-        let queue = self.queues.entry(queue).or_default();
+        let queue = self.known(queue);
         queue.opened = Some(record);
         queue.next = queue.next.max(record.next);
         queue.told = queue.next;
@@ -126,7 +146,7 @@ impl LogState {
 
     /// Opens a queue, or changes its level. `crashes` counts the times that a page cache was lost.
     pub(crate) fn open_queue(&mut self, uid: QueueUid, level: Level, crashes: u32) {
-        let queue = self.queues.entry(uid).or_default();
+        let queue = self.known(uid);
         queue.level = level;
         queue.is_open = true;
         match &queue.opened {
@@ -157,8 +177,12 @@ impl LogState {
         self.queues.get(&uid).is_some_and(|queue| queue.is_open)
     }
 
-    pub(crate) fn forget(&mut self, uid: QueueUid) {
-        self.queues.remove(&uid);
+    /// Takes a queue out, and gives it to the caller to drop: a long index is many pieces of
+    /// memory, which nobody should wait for.
+    pub(crate) fn forget(&mut self, uid: QueueUid) -> Option<Box<Queue>> {
+        let queue = self.queues.remove(&uid)?;
+        self.taken.change(QUEUE_BYTES + queue.index.bytes(), 0);
+        Some(queue)
     }
 
     pub(crate) fn uids(&self) -> impl Iterator<Item = QueueUid> + '_ {
@@ -166,6 +190,11 @@ impl LogState {
     }
 
     // Appending.
+
+    /// Whether the index has room for messages of this class.
+    pub(crate) fn takes_entries(&self, class: Class) -> bool {
+        self.taken.room().takes(class)
+    }
 
     /// Store time of what is appended next.
     pub(crate) fn next_time(&mut self, now: Timestamp) -> Timestamp {
@@ -193,7 +222,9 @@ impl LogState {
         let queue = self.queues.get_mut(&draft.queue)?;
         let offset = queue.next;
         let entry = Entry { offset, lsn, len: draft.body_len() as u32, filter: draft.filter, time };
+        let before = queue.index.bytes();
         queue.push(&entry, draft.record_len());
+        self.taken.change(before, queue.index.bytes());
         if !queue.listed {
             queue.listed = true;
             self.untold.push(draft.queue);
@@ -271,11 +302,16 @@ fn fill(head: &mut [u8], at: Option<u32>, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Patch;
+    use crate::journal::{IndexRoom, Patch};
     use bytes::Bytes;
+    use std::sync::Arc;
 
     const ALL: Watermarks = Watermarks { of_async: Lsn(u64::MAX), of_local: Lsn(u64::MAX) };
     const QUEUE: QueueUid = QueueUid(1);
+
+    fn state(end: Lsn) -> LogState {
+        LogState::new(end, IndexTaken::of(Arc::new(IndexRoom::new(u64::MAX))))
+    }
 
     fn message() -> Draft {
         Draft {
@@ -297,7 +333,7 @@ mod tests {
 
     #[test]
     fn holes_are_filled_big_endian() {
-        let mut state = LogState::new(Lsn(7));
+        let mut state = state(Lsn(7));
         state.open_queue(QUEUE, Level::Local, 0);
         append(&mut state);
         let (place, draft) = append(&mut state);
@@ -310,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_queue_is_told_of_once_for_what_became_visible() {
-        let mut state = LogState::new(Lsn(0));
+        let mut state = state(Lsn(0));
         state.open_queue(QUEUE, Level::Local, 0);
         append(&mut state);
         let (second, _) = append(&mut state);
@@ -325,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_async_queue_is_recorded_before_its_first_message() {
-        let mut state = LogState::new(Lsn(0));
+        let mut state = state(Lsn(0));
         state.open_queue(QUEUE, Level::Async, 2);
         let record = state.open_record(QUEUE, 2).unwrap();
         assert_eq!(record, QueueOpenRecord { next: QueueOffset(0), crashes: 2 });
@@ -336,7 +372,7 @@ mod tests {
 
     #[test]
     fn offsets_that_may_have_been_seen_are_skipped_once_after_a_crash() {
-        let mut state = LogState::new(Lsn(0));
+        let mut state = state(Lsn(0));
         state.found_open(QUEUE, QueueOpenRecord { next: QueueOffset(0), crashes: 0 });
         let entry =
             Entry { offset: QueueOffset(0), lsn: Lsn(0), len: 0, filter: 0, time: Timestamp(0) };
@@ -349,5 +385,23 @@ mod tests {
         assert_eq!(append(&mut state).0.offset, Some(QueueOffset(1 + GAP)));
         assert_eq!(state.bounds(QUEUE, ALL).next, QueueOffset(2 + GAP));
         assert_eq!(state.tell(ALL), [(QUEUE, 1)]);
+    }
+
+    #[test]
+    fn what_a_log_takes_of_the_index_room_is_given_back() {
+        let room = Arc::new(IndexRoom::new(1 << 20));
+        let mut state = LogState::new(Lsn(0), IndexTaken::of(Arc::clone(&room)));
+        for queue in 1..=3 {
+            state.open_queue(QueueUid(queue), Level::Local, 0);
+        }
+        assert_eq!(room.fill().used, 3 * QUEUE_BYTES);
+        (0..1000).for_each(|_| drop(append(&mut state)));
+        let full = room.fill().used - 3 * QUEUE_BYTES;
+        assert!((12_000..20_000).contains(&full), "{full}");
+        state.forget(QUEUE);
+        state.forget(QUEUE);
+        assert_eq!(room.fill().used, 2 * QUEUE_BYTES);
+        drop(state);
+        assert_eq!(room.fill().used, 0);
     }
 }

@@ -230,6 +230,10 @@ pub struct Journal {
     pub state: String,
     /// The disk has no room for the journal to grow into.
     pub disk_full: bool,
+    /// Bytes of memory that the queue indexes take.
+    pub index_bytes: u64,
+    /// Bytes of memory that they may take; messages are refused at nine tenths.
+    pub index_limit_bytes: u64,
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ fn fill(to: &mut Exposition, broker: &Broker) {
     to.value(&names::JOURNAL_USED, fill.used);
     to.value(&names::JOURNAL_FREE, fill.free);
     to.value(&names::JOURNAL_CAPACITY, fill.capacity);
+    to.value(&names::INDEX_BYTES, fill.index.used);
+    to.value(&names::INDEX_LIMIT, fill.index.limit);
     to.value(&names::DISK_FULL, u8::from(fill.disk_full));
     let is = match fill.state {
         FillState::Open => journal_state::OPEN,

@@ -51,6 +51,7 @@ impl Disk {
             capacity: 64 << 20,
             segment_bytes: 4 << 20,
             spare_segments: 2,
+            index_bytes: 64 << 20,
             gateway: "gateway".to_owned(),
         };
         let store = Store::open(config, Env::system()).unwrap();

@@ -191,6 +191,31 @@ async fn sends_go_to_every_queue_in_turn() {
     assert_eq!(queues, BTreeSet::from([0, 1]), "two queues in each placement group");
 }
 
+/// The memory for the index is bounded like the journal, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_index_refuses_sends_but_not_acks() {
+    let mut world = world_with(|s| s.journal.index_bytes = 24 << 10).await;
+    let mut sent = 0;
+    let refusal = loop {
+        let batch: Vec<_> = (0..16).map(|n| message("normal", &format!("{sent}-{n}"))).collect();
+        let status = world.send(batch).await.status.unwrap();
+        if status.code() != Code::Ok {
+            break status;
+        }
+        sent += 16;
+        assert!(sent < 2048, "24 KiB are full after fewer than 2048 messages");
+    };
+    assert_eq!(refusal.code(), Code::TooManyRequests);
+    assert!(refusal.message.contains("queue index"), "{}", refusal.message);
+    assert!(refusal.message.contains("--journal-capacity"), "{}", refusal.message);
+    let received = world.receive(super::world::receive("g", "normal")).await;
+    assert_eq!(received.code, Code::Ok, "{}", received.text);
+    let handles = received.messages.iter().filter_map(|m| m.system_properties.as_ref());
+    let handles: Vec<&str> = handles.map(|system| system.receipt_handle()).collect();
+    let acked = super::ack::ack(&mut world, "normal", "g", &handles).await;
+    assert_eq!(acked.status.unwrap().code(), Code::Ok);
+}
+
 /// A full journal pushes back and never drops; what consumers need to drain it is still taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_journal_refuses_sends_but_not_acks_and_nothing_is_lost() {

@@ -37,6 +37,7 @@ impl Rig {
             capacity: segments * SEGMENT,
             segment_bytes: SEGMENT,
             spare_segments: 2,
+            index_bytes: 64 << 20,
             gateway: "gw".to_owned(),
         };
         let env = Env::with_clock(Arc::clone(&clock) as _);
