@@ -11,6 +11,8 @@ pub struct PgId(u32);
 impl PgId {
     /// The number of placement groups that a log position can tell apart.
     pub const LIMIT: u32 = 1 << 14;
+    /// The first.
+    pub const FIRST: PgId = PgId(0);
 
     /// `None` from [`PgId::LIMIT`] on.
     pub const fn new(id: u32) -> Option<PgId> {

@@ -7,6 +7,7 @@ mod forget;
 mod frame;
 mod ident;
 mod join;
+pub mod object;
 mod queue_open;
 mod record;
 mod restate;
@@ -50,6 +51,9 @@ pub enum FormatError {
     /// A length or count that cannot be.
     #[error("a length inside cannot be")]
     Length,
+    /// Parts that were written together and do not fit each other: the writer was wrong.
+    #[error("what is inside contradicts what is said about it")]
+    Contradiction,
 }
 
 /// Reads `bytes` as each kind of what is persisted, and what could be read once more from how it
