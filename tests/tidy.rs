@@ -31,6 +31,11 @@ const ROOM_ARROWS: &[(&str, &[&str])] = &[
         "storage/src/format",
         &["std::fs", "std::io", "tokio", "async fn", "crate::journal", "crate::log"],
     ),
+    // What is decided about objects is decided without a store, a clock or a journal.
+    (
+        "storage/src/tier",
+        &["std::fs", "std::io", "tokio", "async fn", "crate::journal", "crate::object", "env::Env"],
+    ),
     ("protocol/src", &["tokio::", "std::fs", "std::net::Tcp", "SystemTime", "Instant::now"]),
     // A feature does not know the fronts.
     ("gateway/src/produce", FRONTS),

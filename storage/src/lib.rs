@@ -5,6 +5,7 @@ pub mod format;
 mod histogram;
 mod journal;
 mod log;
+pub mod tier;
 
 pub use format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 pub use histogram::{Distribution, Histogram};

@@ -1,0 +1,21 @@
+//! What lies in the bucket: bundles and runs, their names, and the way from a question to the
+//! bytes that answer it. Pure: whoever calls does the requests, and so counts them.
+//!
+//! A bundle takes ranges of several placement groups' logs as they were committed
+//! ([`BundleBuilder`]), sorts each by queue, and gives the bytes to upload. A reader takes an
+//! object's tail ([`crate::format::object::Tail`]) and asks for spans: [`fetches`] for a queue,
+//! [`KeySearch`] for a key, [`operations_in`] for a replay.
+//!
+//! Deliberately absent: the store itself, who may commit what, and what a key of a message is
+//! ([`Knowledge`] says that).
+mod bundle;
+mod name;
+mod read;
+#[cfg(test)]
+mod sample;
+mod writer;
+
+pub use bundle::{Bundle, BundleBuilder, BundleRefused, Frame, Knowledge};
+pub use name::{ObjectId, ObjectName};
+pub use read::{Candidate, Fetch, KeySearch, KeyStep, PLACES_MAX, fetches, operations_in};
+pub use writer::{BLOCK_RAW_BYTES, Finished, Follows, ObjectWriter, WriteRefused};
