@@ -104,4 +104,15 @@ impl Registration {
             Role::Consumer(_) => Default::default(),
         })
     }
+
+    /// Whether it is a producer of the group of this name, or of the topic where it has no group.
+    pub(super) fn produces_in(&self, name: &str) -> bool {
+        self.roles.iter().any(|role| match role {
+            Role::Producer { group: Some(group), .. } => group.as_str() == name,
+            Role::Producer { group: None, topics } => {
+                topics.iter().any(|topic| topic.as_str() == name)
+            }
+            Role::Consumer(_) => false,
+        })
+    }
 }

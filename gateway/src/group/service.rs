@@ -1,11 +1,12 @@
 //! The handle to the registry of clients, and the way to reach a client.
 
-use super::client::Registration;
+use super::client::{Registration, Subscription};
 use super::client_id::ClientId;
 use super::state::{CLIENTS_MAX, RegisterRefused, Registry};
 use parking_lot::Mutex;
 use protocol::grpc::v2::TelemetryCommand;
 use protocol::names::{GroupName, TopicName};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::env::Env;
 use tokio::sync::mpsc;
@@ -90,6 +91,24 @@ impl Clients {
         let registry = self.inner.registry.lock();
         let senders = registry.producers(self.inner.env.monotonic(), topic);
         senders.map(|(id, client)| (id.clone(), client.registration.clone())).collect()
+    }
+
+    /// The living producers of a group, sorted by id: Remoting clients that named it, and gRPC
+    /// clients, which have no producer group, under the names of the topics that they send to, as
+    /// Apache's proxy counts them. Looks at every client.
+    pub fn producers_of_group(&self, name: &str) -> Vec<(ClientId, Arc<Registration>)> {
+        let registry = self.inner.registry.lock();
+        registry.sorted(self.inner.env.monotonic(), |client| client.produces_in(name))
+    }
+
+    /// What the living members of a group subscribe to together, by topic. Where they differ, the
+    /// member whose id is the last by name is believed.
+    pub fn subscriptions(&self, group: &GroupName) -> BTreeMap<TopicName, Subscription> {
+        let members = self.consumers(group);
+        let consumers = members.iter().flat_map(|(_, client)| client.consumers());
+        let of_group = consumers.filter(|consumer| consumer.group == *group);
+        let all = of_group.flat_map(|consumer| &consumer.subscriptions);
+        all.map(|subscription| (subscription.topic.clone(), subscription.clone())).collect()
     }
 
     /// All living clients, in no order.

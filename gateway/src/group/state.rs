@@ -129,6 +129,20 @@ impl<X: Default> Registry<X> {
         self.clients.values().filter(move |client| alive(now, client.heard))
     }
 
+    /// The living clients that `is_meant`, by id.
+    pub(super) fn sorted(
+        &self,
+        now: Duration,
+        is_meant: impl Fn(&Registration) -> bool,
+    ) -> Vec<(ClientId, std::sync::Arc<Registration>)> {
+        let living = self.clients.iter().filter(|(_, client)| alive(now, client.heard));
+        let meant = living.filter(|(_, client)| is_meant(&client.registration));
+        let mut found: Vec<_> =
+            meant.map(|(id, client)| (id.clone(), client.registration.clone())).collect();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found
+    }
+
     /// The living members of a group, by id.
     pub(super) fn consumers<'a>(
         &'a self,

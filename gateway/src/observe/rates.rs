@@ -6,7 +6,9 @@ use std::time::Duration;
 /// The time between two samples.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 /// Samples of the longest window, and the one it is measured from.
-const SAMPLES_MAX: usize = 61;
+pub(super) const SAMPLES_MAX: usize = 61;
+/// The same where nobody asks for more than the last minute.
+pub(super) const MINUTE_SAMPLES_MAX: usize = 7;
 
 /// Events a second over three windows, as RocketMQ's runtime info shows them (`putTps`, `getTransferredTps`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -19,14 +21,14 @@ pub struct Rates {
     pub ten_minutes: f64,
 }
 
-/// The samples of one counter, newest last.
+/// The samples of one counter, newest last; `MAX` at most.
 #[derive(Debug, Default)]
-pub(super) struct Samples(VecDeque<(Duration, u64)>);
+pub(super) struct Samples<const MAX: usize>(VecDeque<(Duration, u64)>);
 
-impl Samples {
+impl<const MAX: usize> Samples<MAX> {
     /// Adds what the counter showed at `at`, a monotonic time.
     pub(super) fn add(&mut self, at: Duration, count: u64) {
-        if self.0.len() == SAMPLES_MAX {
+        if self.0.len() == MAX {
             self.0.pop_front();
         }
         self.0.push_back((at, count));
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn each_window_sees_its_own_part() {
-        let mut samples = Samples::default();
+        let mut samples = Samples::<SAMPLES_MAX>::default();
         for tenth in 0..=60 {
             // 1 a second for nine minutes, then 10 a second.
             let seconds: u64 = tenth * 10;
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_young_counter_is_measured_from_its_first_sample() {
-        let mut samples = Samples::default();
+        let mut samples = Samples::<SAMPLES_MAX>::default();
         assert_eq!(samples.rates(Duration::ZERO, 0), Rates::default());
         samples.add(Duration::ZERO, 0);
         assert_eq!(samples.rates(Duration::from_secs(2), 10).minute, 5.0);

@@ -2,7 +2,7 @@
 
 use super::days::{Days, Mornings};
 use super::names::MessageType;
-use super::rates::{Rates, SAMPLE_INTERVAL, Samples};
+use super::rates::{Rates, SAMPLE_INTERVAL, SAMPLES_MAX, Samples};
 use super::requests::{Request, Requests};
 use super::traffic::{Delivered, Deliveries, Sent, Tally, Traffic};
 use parking_lot::Mutex;
@@ -36,7 +36,7 @@ pub struct PgStats {
 struct Counter {
     messages: AtomicU64,
     bytes: AtomicU64,
-    samples: Mutex<Samples>,
+    samples: Mutex<Samples<SAMPLES_MAX>>,
     days: Mutex<Days>,
 }
 
@@ -76,6 +76,12 @@ impl Stats {
             pg.delivered.add(what.again);
         }
         self.traffic.delivered(topic, group, what);
+    }
+
+    /// Messages a second that a group got of a topic in the last minute; 0 until the second sample
+    /// after its first message.
+    pub fn group_rate(&self, topic: &TopicName, group: &GroupName) -> f64 {
+        self.traffic.rate(self.env.monotonic(), topic, group)
     }
 
     /// Counts a request that was answered with `response`, which is the name of a code.
@@ -118,6 +124,7 @@ impl Stats {
             counter.samples.lock().add(now, messages);
             counter.days.lock().see(wall, messages);
         }
+        self.traffic.sample(now);
     }
 
     /// Messages a second that came in.

@@ -3,10 +3,12 @@
 //! but the first message of a topic or group.
 
 use super::names::{MESSAGE_SIZE_BYTES, MessageType};
-use parking_lot::RwLock;
+use super::rates::{MINUTE_SAMPLES_MAX, Samples};
+use parking_lot::{Mutex, RwLock};
 use protocol::names::{GroupName, TopicName};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use storage::{Distribution, Histogram};
 
 /// Topics, and groups of one topic, that are counted by name. Far above what a catalog holds; it
@@ -50,6 +52,7 @@ struct OfGroup {
     first: Counts,
     again: Counts,
     dead_letters: AtomicU64,
+    delivered: Mutex<Samples<MINUTE_SAMPLES_MAX>>,
 }
 
 #[derive(Default)]
@@ -70,6 +73,24 @@ impl Traffic {
 
     pub(super) fn delivered(&self, topic: &TopicName, group: &GroupName, what: &Deliveries) {
         self.in_topic(topic, |topic| topic.in_group(group, |group| group.add(what)));
+    }
+
+    /// Notes how much every group got by `now`, for its rates. Nobody who counts waits for it.
+    pub(super) fn sample(&self, now: Duration) {
+        for of_topic in self.topics.read().values() {
+            for of_group in of_topic.groups.read().values() {
+                of_group.delivered.lock().add(now, of_group.messages());
+            }
+        }
+    }
+
+    /// Messages a second that the group got of the topic in the minute before `now`.
+    pub(super) fn rate(&self, now: Duration, topic: &TopicName, group: &GroupName) -> f64 {
+        let topics = self.topics.read();
+        let Some(of_topic) = topics.get(topic) else { return 0.0 };
+        let groups = of_topic.groups.read();
+        let Some(of_group) = groups.get(group) else { return 0.0 };
+        of_group.delivered.lock().rates(now, of_group.messages()).minute
     }
 
     /// Keeps only topics and groups that `topic` and `group` want, and shows what was sent and
@@ -183,6 +204,10 @@ impl OfGroup {
         }
     }
 
+    fn messages(&self) -> u64 {
+        self.first.read().messages + self.again.read().messages
+    }
+
     fn read(&self) -> Deliveries {
         let dead_letters = self.dead_letters.load(Ordering::Relaxed);
         Deliveries { first: self.first.read(), again: self.again.read(), dead_letters }
@@ -206,7 +231,6 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use storage::env::Env;
 
     fn topic(name: &str) -> TopicName {
@@ -238,6 +262,27 @@ mod tests {
             let [delivered] = &delivered[..] else { panic!("one topic, one group") };
             assert_eq!(delivered.deliveries, first);
         }
+    }
+
+    #[test]
+    fn a_groups_rate_is_that_of_the_last_minute() {
+        let (traffic, name, of) = (Traffic::default(), topic("orders"), group("readers"));
+        let at = Duration::from_secs;
+        let some = |messages| Deliveries {
+            first: Tally { messages, bytes: 0 },
+            again: Tally { messages, bytes: 0 },
+            dead_letters: 0,
+        };
+        assert_eq!(traffic.rate(at(0), &name, &of), 0.0);
+        // A thousand at once, then one and one more every second.
+        traffic.delivered(&name, &of, &some(500));
+        for ten_seconds in 0..=12 {
+            traffic.sample(at(10 * ten_seconds));
+            traffic.delivered(&name, &of, &some(10));
+        }
+        assert_eq!(traffic.rate(at(120), &name, &of), (20.0 * 7.0) / 60.0);
+        assert_eq!(traffic.rate(at(120), &name, &group("others")), 0.0);
+        assert_eq!(traffic.rate(at(120), &topic("others"), &of), 0.0);
     }
 
     /// What counting costs on the hot path; run it in release mode with `--ignored --nocapture`.

@@ -28,4 +28,9 @@ impl<'a> Header<'a> {
         let text = self.text(name)?;
         text.parse().map_err(|_| Refusal::FieldMalformed(name))
     }
+
+    /// A number, or `absent` where the field is not there.
+    pub(super) fn number_or<N: FromStr>(self, name: &'static str, absent: N) -> Result<N, Refusal> {
+        if self.optional(name).is_some() { self.number(name) } else { Ok(absent) }
+    }
 }

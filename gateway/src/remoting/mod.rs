@@ -2,7 +2,7 @@
 //! the broker port.
 //!
 //! ```text
-//! bytes ─► connection ─► frame ─► session ─► route | topic | group | table | client | runtime ─► reply
+//! bytes ─► connection ─► frame ─► session ─► route | topic | group | member | ... ─► reply
 //! ```
 //!
 //! What always holds: a connection's requests are answered in the order they came, each in the
@@ -31,6 +31,14 @@
 //!   looked at: the answer is about the whole topic, with totals as 17 takes them.
 //! - 300 (`topicList -c`) comes once, to the first broker of the route: the answer has all groups
 //!   of the topic.
+//! - 203, 204 (`consumerConnection`, `producerConnection`) come once, to any broker: the answer has
+//!   every client of the gateway.
+//! - 208 (`consumerProgress`) comes once per broker of the retry topic's route. Rows are merged by
+//!   topic, broker and queue, so each answer has those of every broker here; rates are added, so
+//!   each has an equal share of the group's.
+//! - 222 (`resetOffsetByTime`) comes once per broker of the topic's route: the first of such a round
+//!   moves the group in every queue, the others are answered the same and move nothing, see
+//!   `round`.
 //! - 28 (`clusterList`) comes once per broker, by name, one after another on one connection, and
 //!   people and exporters add the rows up: each answer has the next broker's own numbers, see
 //!   `runtime`.
@@ -38,7 +46,10 @@ mod client;
 mod connection;
 mod group;
 mod header;
+mod member;
+mod progress;
 mod reply;
+mod round;
 mod route;
 mod runtime;
 mod session;

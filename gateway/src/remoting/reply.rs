@@ -1,5 +1,6 @@
 //! Replies, and the one place where a refusal becomes a response code.
 
+use crate::consume::ResetRefused;
 use bytes::Bytes;
 use metadata::CatalogError;
 use metadata::model::AttributeRefused;
@@ -10,7 +11,7 @@ use protocol::remoting::{self, ExtFields, Frame, FrameError, ResponseCode};
 pub(super) type Answer = Result<Reply, Refusal>;
 
 /// A success.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reply {
     pub(super) body: Bytes,
     pub(super) ext: ExtFields,
@@ -65,6 +66,20 @@ pub(super) enum Refusal {
     /// To who asks for its settings.
     #[error("No group in this broker")]
     NoGroup,
+    #[error("the consumer group[{0}] not online")]
+    NotOnline(String),
+    #[error("the producer group[{0}] not exist")]
+    NoProducers(String),
+    /// To who moves a group.
+    #[error("Topic {0} does not exist")]
+    ResetTopic(String),
+    /// To who moves a group.
+    #[error("Group {0} does not exist")]
+    ResetGroup(String),
+    #[error("Target offset {offset} not in consume queue range [{first}-{end}]")]
+    ResetRange { offset: i64, first: u64, end: u64 },
+    #[error("the group was not moved in every queue: {0}; asking again is safe")]
+    Reset(#[from] ResetRefused),
     #[error("{0}")]
     Parameter(String),
     #[error("unsupported key: {0}")]
@@ -104,14 +119,19 @@ impl Refusal {
             Refusal::FieldMissing(_)
             | Refusal::FieldMalformed(_)
             | Refusal::Body(_)
-            | Refusal::AttributeUnknown(_) => ResponseCode::SYSTEM_ERROR,
-            Refusal::NoRoute(_) | Refusal::NoTopic(_) => ResponseCode::TOPIC_NOT_EXIST,
+            | Refusal::AttributeUnknown(_)
+            | Refusal::NoProducers(_)
+            | Refusal::ResetRange { .. } => ResponseCode::SYSTEM_ERROR,
+            Refusal::NoRoute(_) | Refusal::NoTopic(_) | Refusal::ResetTopic(_) => {
+                ResponseCode::TOPIC_NOT_EXIST
+            }
             Refusal::Name(_)
             | Refusal::SystemTopic(_)
             | Refusal::TopicBlank
             | Refusal::Parameter(_) => ResponseCode::INVALID_PARAMETER,
-            Refusal::NoGroup => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Refusal::Busy(_) => ResponseCode::SYSTEM_BUSY,
+            Refusal::NoGroup | Refusal::ResetGroup(_) => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Refusal::NotOnline(_) => ResponseCode::CONSUMER_NOT_ONLINE,
+            Refusal::Busy(_) | Refusal::Reset(_) => ResponseCode::SYSTEM_BUSY,
             Refusal::Catalog(error) => catalog_code(error),
         }
     }

@@ -4,8 +4,9 @@
 use super::connection::{self, Answers};
 use super::header::Header;
 use super::reply::{self, Answer, Refusal};
+use super::round::Round;
 use super::runtime::{self, Turn};
-use super::{client, group, route, table, topic};
+use super::{client, group, member, progress, route, table, topic};
 use crate::broker::Broker;
 use crate::group::ClientId;
 use crate::listen::{Connection, ConnectionInfo};
@@ -47,6 +48,7 @@ where
         peer: info.peer,
         address: broker_address(advertised, info.local, broker.addresses.broker.port()),
         turn: Turn::default(),
+        round: Round::default(),
         clients: BTreeSet::new(),
     };
     let end = connection::run(connection, &broker.stop, &mut session).await;
@@ -74,6 +76,7 @@ pub(super) struct Session<'a> {
     /// `HOST:PORT` of the broker role, as this client should see it.
     pub(super) address: String,
     pub(super) turn: Turn,
+    pub(super) round: Round,
     /// Clients that sent a heartbeat here; their registration ends with the connection.
     pub(super) clients: BTreeSet<ClientId>,
 }
@@ -135,6 +138,10 @@ impl Session<'_> {
             RequestCode::DELETE_SUBSCRIPTIONGROUP => group::delete(self, header).await,
             RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::config(self, header),
             RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => table::groups(self, header),
+            RequestCode::GET_CONSUMER_CONNECTION_LIST => member::consumers(self, header),
+            RequestCode::GET_PRODUCER_CONNECTION_LIST => member::producers(self, header),
+            RequestCode::GET_CONSUME_STATS => progress::stats(self, header),
+            RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => progress::reset(self, request).await,
             RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(self),
             RequestCode::HEART_BEAT => client::heartbeat(self, request).await,
             RequestCode::UNREGISTER_CLIENT => client::unregister(self, header),

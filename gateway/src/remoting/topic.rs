@@ -203,7 +203,7 @@ impl QueueState {
 }
 
 /// Java's `long`.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

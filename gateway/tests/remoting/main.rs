@@ -5,6 +5,7 @@ mod clients;
 mod counts;
 mod frames;
 mod groups;
+mod progress;
 mod routes;
 mod topics;
 mod world;

@@ -2,14 +2,18 @@
 
 use bytes::BytesMut;
 use gateway::Gateway;
+use gateway::consume::filter::{Filter, FilterLanguage};
+use gateway::consume::{Invisible, Receive};
 use gateway::produce::{MessageKind, Outgoing, QueueKey};
 use gateway::settings::{JournalSettings, Listen, Settings};
+use protocol::names::GroupName;
 use protocol::remoting::body::{KvTable, TopicStatsTable};
 use protocol::remoting::{self, Encoding, ExtFields, Frame, RequestCode, ResponseCode};
 use protocol::stored::{Properties, StoredMessage, SysFlag};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Env;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -208,4 +212,29 @@ pub(super) async fn send(world: &World, topic: &str, messages: usize) {
 
 pub(super) async fn put_group(world: &World, body: &str) -> Frame {
     world.broker().await.ask(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &[], body).await
+}
+
+/// Receives until the group has `count` messages of the topic; acknowledges the first `acked`.
+pub(super) async fn receive(world: &World, topic: &str, group: &str, count: usize, acked: usize) {
+    let broker = world.gateway.broker();
+    let topic = broker.catalog.topic(topic).unwrap();
+    let group = broker.catalog.ensure_group(&GroupName::parse(group).unwrap()).await.unwrap();
+    let receive = Receive {
+        topic: Arc::clone(&topic),
+        group: Arc::clone(&group),
+        prefer: None,
+        filter: Filter::parse(FilterLanguage::Tag, "*").unwrap(),
+        max: 1,
+        invisible: Invisible::Fixed(Duration::from_secs(600)),
+        wait: SOON,
+    };
+    for at in 0..count {
+        let [delivery] = &broker.consume.receive(&receive).await.unwrap()[..] else {
+            panic!("message {at} is expected")
+        };
+        if at < acked {
+            let handle = &delivery.receipt_handle;
+            broker.consume.ack(&group, &topic, handle).await.unwrap();
+        }
+    }
 }
