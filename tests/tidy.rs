@@ -29,13 +29,23 @@ const ROOM_ARROWS: &[(&str, &[&str])] = &[
     // Codecs do no IO and wait for nothing.
     (
         "storage/src/format",
-        &["std::fs", "std::io", "tokio", "async fn", "crate::journal", "crate::log"],
+        &[
+            "std::fs",
+            "std::io",
+            "tokio",
+            "async fn",
+            "crate::journal",
+            "crate::log",
+            "crate::object",
+        ],
     ),
     // What is decided about objects is decided without a store, a clock or a journal.
     (
         "storage/src/tier",
         &["std::fs", "std::io", "tokio", "async fn", "crate::journal", "crate::object", "env::Env"],
     ),
+    // Nor does the store know what is stored in it.
+    ("storage/src/object", &["crate::journal", "crate::log", "crate::format"]),
     ("protocol/src", &["tokio::", "std::fs", "std::net::Tcp", "SystemTime", "Instant::now"]),
     // A feature does not know the fronts.
     ("gateway/src/produce", FRONTS),

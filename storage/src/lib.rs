@@ -1,10 +1,11 @@
-//! Durable logs over a local journal. Knows placement groups, queues and opaque records, and no
-//! RocketMQ word.
+//! Durable logs over a local journal, and the object store that they are sealed into. Knows
+//! placement groups, queues and opaque records, and no RocketMQ word.
 pub mod env;
 pub mod format;
 mod histogram;
 mod journal;
 mod log;
+pub mod object;
 pub mod tier;
 
 pub use format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};

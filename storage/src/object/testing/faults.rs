@@ -1,0 +1,349 @@
+//! A store that fails as it is told, by a seed.
+use crate::env::Env;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
+};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a store fails. Shares are of a thousand requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plan {
+    /// Nobody answers.
+    pub down: bool,
+    /// Refused with 503 before anything is done.
+    pub refused: u32,
+    /// Done, and the answer is lost.
+    pub lost: u32,
+    /// Of reads: the body ends early, without a word.
+    pub cut: u32,
+    /// Of reads: one bit of the body is another.
+    pub flipped: u32,
+    /// Each request takes this long.
+    pub slow: Duration,
+    /// A deleted object stays to be read and listed for so many further requests.
+    pub delete_lag: u32,
+    /// A PUT that may only make replaces what is there.
+    pub ignores_create: bool,
+}
+
+/// What a plan did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Happened {
+    /// Requests that came.
+    pub requests: u64,
+    /// Those refused, also for being down.
+    pub refused: u64,
+    /// Answers lost.
+    pub lost: u64,
+    /// Bodies cut.
+    pub cut: u64,
+    /// Bodies with a bit flipped.
+    pub flipped: u64,
+}
+
+/// The switchboard of a store that fails. One seed gives one sequence of chances.
+pub struct Faults {
+    env: Env,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    chance: u64,
+    plan: Plan,
+    happened: Happened,
+    /// Deleted, and after how many requests really.
+    lagging: Vec<(Path, u32)>,
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").finish_non_exhaustive()
+    }
+}
+
+impl Faults {
+    /// A store that does not fail yet.
+    pub fn seeded(seed: u64, env: Env) -> Arc<Faults> {
+        let state = State { chance: seed, ..State::default() };
+        Arc::new(Faults { env, state: Mutex::new(state) })
+    }
+
+    /// From now on.
+    pub fn set(&self, plan: Plan) {
+        self.state.lock().plan = plan;
+    }
+
+    /// What it did.
+    pub fn happened(&self) -> Happened {
+        self.state.lock().happened
+    }
+
+    pub(super) fn over<T>(self: &Arc<Faults>, store: T) -> Faulty<T> {
+        Faulty { store: Arc::new(store), faults: Arc::clone(self) }
+    }
+
+    fn plan(&self) -> Plan {
+        self.state.lock().plan
+    }
+
+    /// A request arrives.
+    async fn arrive(&self) -> Result<()> {
+        let slow = self.plan().slow;
+        if slow > Duration::ZERO {
+            self.env.sleep(slow).await;
+        }
+        let mut state = self.state.lock();
+        state.happened.requests += 1;
+        let plan = state.plan;
+        if plan.down || state.roll(plan.refused) {
+            state.happened.refused += 1;
+            return Err(failure("503 Service Unavailable: <Code>SlowDown</Code>"));
+        }
+        Ok(())
+    }
+
+    /// A request was carried out.
+    fn leave<T>(&self, result: Result<T>) -> Result<T> {
+        let mut state = self.state.lock();
+        let plan = state.plan;
+        if result.is_ok() && state.roll(plan.lost) {
+            state.happened.lost += 1;
+            return Err(failure("the connection closed before the answer"));
+        }
+        result
+    }
+
+    /// What becomes of a body on the way.
+    fn mangle(&self, body: Bytes) -> Bytes {
+        let mut state = self.state.lock();
+        if body.is_empty() {
+            return body;
+        }
+        let plan = state.plan;
+        let at = usize::try_from(state.next()).unwrap_or(0) % body.len();
+        if state.roll(plan.cut) {
+            state.happened.cut += 1;
+            return body.slice(..at);
+        }
+        if state.roll(plan.flipped) {
+            state.happened.flipped += 1;
+            let mut bytes = body.to_vec();
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (state.next() % 8);
+            }
+            return bytes.into();
+        }
+        body
+    }
+}
+
+impl State {
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) & (u64::MAX >> 1)
+    }
+
+    fn roll(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.next() % 1_000 < u64::from(per_mille)
+    }
+}
+
+fn failure(what: &'static str) -> Error {
+    Error::Generic { store: "faulty", source: what.into() }
+}
+
+/// A store whose requests meet the faults.
+pub(super) struct Faulty<T> {
+    store: Arc<T>,
+    faults: Arc<Faults>,
+}
+
+impl<T> Clone for Faulty<T> {
+    fn clone(&self) -> Faulty<T> {
+        Faulty { store: Arc::clone(&self.store), faults: Arc::clone(&self.faults) }
+    }
+}
+
+impl<T> fmt::Debug for Faulty<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+impl<T> fmt::Display for Faulty<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a store that fails as told")
+    }
+}
+
+impl<T: ObjectStore> Faulty<T> {
+    /// A request arrives, and what lags moves on.
+    async fn arrive(&self) -> Result<()> {
+        self.faults.arrive().await?;
+        let mut due = Vec::new();
+        self.faults.state.lock().lagging.retain_mut(|(path, left)| {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                due.push(path.clone());
+            }
+            *left > 0
+        });
+        for path in due {
+            self.store.delete(&path).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_all(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> Result<Vec<Result<Path>>> {
+        self.arrive().await?;
+        let paths: Vec<Path> = paths.try_collect().await?;
+        let lag = self.faults.plan().delete_lag;
+        let mut done = Vec::new();
+        for path in paths {
+            if lag > 0 {
+                self.faults.state.lock().lagging.push((path.clone(), lag));
+            } else {
+                self.store.delete(&path).await?;
+            }
+            done.push(Ok(path));
+        }
+        self.faults.leave(Ok(done))
+    }
+
+    fn listed(
+        &self,
+        list: impl FnOnce(&T) -> BoxStream<'static, Result<ObjectMeta>> + Send + 'static,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let this = self.clone();
+        let arrived = async move {
+            this.arrive().await?;
+            Ok::<_, Error>(list(&this.store))
+        };
+        stream::once(arrived).try_flatten().boxed()
+    }
+}
+
+#[async_trait]
+impl<T: ObjectStore> ObjectStore for Faulty<T> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        mut opts: PutOptions,
+    ) -> Result<PutResult> {
+        self.arrive().await?;
+        if self.faults.plan().ignores_create {
+            opts.mode = PutMode::Overwrite;
+        }
+        self.faults.leave(self.store.put_opts(location, payload, opts).await)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.arrive().await?;
+        let head = options.head;
+        let result = self.faults.leave(self.store.get_opts(location, options).await)?;
+        if head {
+            return Ok(result);
+        }
+        let GetResult { meta, range, attributes, extensions, .. } = &result;
+        let (meta, range) = (meta.clone(), range.clone());
+        let (attributes, extensions) = (attributes.clone(), extensions.clone());
+        let body = self.faults.mangle(result.bytes().await?);
+        let payload = GetResultPayload::Stream(stream::once(async { Ok(body) }).boxed());
+        Ok(GetResult { payload, meta, range, attributes, extensions })
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        let deleted = async move { this.delete_all(locations).await.map(stream::iter) };
+        stream::once(deleted).try_flatten().boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let prefix = prefix.cloned();
+        self.listed(move |store| store.list(prefix.as_ref()))
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (prefix, offset) = (prefix.cloned(), offset.clone());
+        self.listed(move |store| store.list_with_offset(prefix.as_ref(), &offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.arrive().await?;
+        self.faults.leave(self.store.list_with_delimiter(prefix).await)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.arrive().await?;
+        self.faults.leave(self.store.copy_opts(from, to, options).await)
+    }
+}
+
+#[async_trait]
+impl<T: ObjectStore + MultipartStore> MultipartStore for Faulty<T> {
+    async fn create_multipart(&self, path: &Path) -> Result<String> {
+        self.arrive().await?;
+        self.faults.leave(self.store.create_multipart(path).await)
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &String,
+        part_idx: usize,
+        data: PutPayload,
+    ) -> Result<PartId> {
+        self.arrive().await?;
+        self.faults.leave(self.store.put_part(path, id, part_idx, data).await)
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &String,
+        parts: Vec<PartId>,
+    ) -> Result<PutResult> {
+        self.arrive().await?;
+        self.faults.leave(self.store.complete_multipart(path, id, parts).await)
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &String) -> Result<()> {
+        self.arrive().await?;
+        self.faults.leave(self.store.abort_multipart(path, id).await)
+    }
+}
