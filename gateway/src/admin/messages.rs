@@ -3,7 +3,7 @@
 use super::problem::{Name, Params, Problem};
 use super::{api, topics};
 use crate::broker::Broker;
-use crate::query::{self, FOUND_MAX, Found, LookRefused, Search, Wanted};
+use crate::query::{self, FOUND_MAX, Found, LookRefused, Search, SearchRefused, Wanted};
 use axum::Json;
 use axum::extract::State;
 use metadata::model::{Topic, TopicQueue, broker_name, parse_broker_name};
@@ -20,8 +20,6 @@ use tokio::sync::Semaphore;
 
 type Answer<T> = Result<T, Problem>;
 
-/// Searches that run at once: each may keep a core busy.
-static SEARCHES: Semaphore = Semaphore::const_new(2);
 /// Tails that wait at once.
 static TAILS: Semaphore = Semaphore::const_new(256);
 
@@ -98,11 +96,7 @@ pub(super) async fn search(
         to: Timestamp(params.to_ms.unwrap_or(u64::MAX)),
         max: params.max.unwrap_or(FOUND_MAX),
     };
-    let _turn = SEARCHES.try_acquire().map_err(|_| busy("searches"))?;
-    let owned = broker.owned.clone();
-    let matches = tokio::task::spawn_blocking(move || query::search(&owned, &search)).await;
-    let matches =
-        matches.map_err(|error| Problem::internal(format!("the search broke: {error}")))??;
+    let matches = query::search_apart(&broker.owned, search).await?;
     Ok(Json(api::MessageSearch {
         messages: matches.found.into_iter().map(view).collect(),
         complete: matches.stopped_at.is_none(),
@@ -129,7 +123,9 @@ pub(super) async fn tail(
     let places = begin(&broker, &topic, &params)?;
     let max = params.max.unwrap_or(FOUND_MAX).clamp(1, FOUND_MAX);
     let wait = Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_MAX);
-    let _place = TAILS.try_acquire().map_err(|_| busy("tails"))?;
+    let _place = TAILS
+        .try_acquire()
+        .map_err(|_| Problem::unavailable("too many tails run already").hint("ask again soon"))?;
     let until = broker.env.monotonic() + wait;
     loop {
         let page = query::follow(&broker.owned, &places, max, PAGE_BYTES_MAX)?;
@@ -190,8 +186,16 @@ fn read_places(text: &str) -> Answer<BTreeMap<(PgId, u32), QueueOffset>> {
     })
 }
 
-fn busy(what: &str) -> Problem {
-    Problem::unavailable(format!("too many {what} run already")).hint("ask again soon")
+impl From<SearchRefused> for Problem {
+    fn from(refused: SearchRefused) -> Problem {
+        match refused {
+            SearchRefused::Busy => {
+                Problem::unavailable("too many searches run already").hint("ask again soon")
+            }
+            SearchRefused::Look(refused) => refused.into(),
+            SearchRefused::Broke(_) => Problem::internal(refused.to_string()),
+        }
+    }
 }
 
 impl From<LookRefused> for Problem {

@@ -3,11 +3,13 @@
 //! A look changes nothing: no group moves, no delivery is made. Only what consumers could see is
 //! shown. There is no index of keys yet; a search reads the topic's messages newest first, within
 //! bounds of its own, and says how far it got, so that whoever asks may go on from there.
+mod apart;
 mod lookup;
 mod search;
 #[cfg(test)]
 mod tests;
 
+pub use apart::{SEARCHES_MAX, SearchRefused, search_apart};
 pub use lookup::{Page, by_lsn, by_offset, follow};
 pub use search::{
     FOUND_MAX, Matches, SEARCH_BYTES_MAX, SEARCH_MESSAGES_MAX, Search, Wanted, search,

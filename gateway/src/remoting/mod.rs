@@ -39,14 +39,21 @@
 //! - 222 (`resetOffsetByTime`) comes once per broker of the topic's route: the first of such a round
 //!   moves the group in every queue, the others are answered the same and move nothing, see
 //!   `round`.
+//! - 33 (`queryMsgById`) comes once, to the address in the id: positions of different brokers
+//!   differ.
+//! - 12 (`queryMsgByKey`) comes once per broker of the topic's route, and all that is answered is
+//!   listed: the first of such a round has what is in every broker here, the others find nothing.
+//! - 26 (`getBrokerConfig -c`) comes once per distinct address: the answer is about the gateway.
 //! - 28 (`clusterList`) comes once per broker, by name, one after another on one connection, and
 //!   people and exporters add the rows up: each answer has the next broker's own numbers, see
 //!   `runtime`.
 mod client;
+mod config;
 mod connection;
 mod group;
 mod header;
 mod member;
+mod message;
 mod progress;
 mod reply;
 mod round;

@@ -2,6 +2,7 @@
 
 use super::header::Header;
 use super::reply::{Answer, Refusal, Reply};
+use super::round::Kept;
 use super::session::Session;
 use super::topic::{signed, stored_at};
 use crate::broker::Broker;
@@ -85,8 +86,8 @@ fn rows(broker: &Broker, group: &Group, topic: &Topic, stats: &mut ConsumeStats)
 /// negative time is the end. Apache's brokers ignore `isForce` since they reset by themselves.
 pub(super) async fn reset(session: &mut Session<'_>, request: &Frame) -> Answer {
     let broker = session.broker;
-    if let Some(answer) = session.round.kept(request, broker.env.monotonic()) {
-        return Ok(answer);
+    if let Some(kept) = session.round.kept(request, broker.env.monotonic()) {
+        return kept.into();
     }
     let header = Header::of(request);
     let (topic, group) = (header.text("topic")?, header.text("group")?);
@@ -114,7 +115,8 @@ pub(super) async fn reset(session: &mut Session<'_>, request: &Frame) -> Answer 
     let answer = Reply::bytes(body.encode());
     if queue_id < 0 {
         let now = broker.env.monotonic();
-        session.round.begin(request, topic.spread.len(), answer.clone(), now);
+        let kept = Kept::Same(answer.clone());
+        session.round.begin(request, topic.spread.len(), kept, now);
     }
     Ok(answer)
 }

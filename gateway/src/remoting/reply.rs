@@ -1,6 +1,7 @@
 //! Replies, and the one place where a refusal becomes a response code.
 
 use crate::consume::ResetRefused;
+use crate::query::{LookRefused, SearchRefused};
 use bytes::Bytes;
 use metadata::CatalogError;
 use metadata::model::AttributeRefused;
@@ -80,6 +81,26 @@ pub(super) enum Refusal {
     ResetRange { offset: i64, first: u64, end: u64 },
     #[error("the group was not moved in every queue: {0}; asking again is safe")]
     Reset(#[from] ResetRefused),
+    #[error("can not find message by the offset, {0}")]
+    NothingAt(i64),
+    #[error("can not find message, maybe time range not correct")]
+    NothingFound,
+    /// Milliseconds since 1970.
+    #[error(
+        "can not find message, maybe time range not correct: what was stored before {0} was not \
+         looked at, ask for it with that as the end"
+    )]
+    NothingFoundSince(u64),
+    #[error(transparent)]
+    Look(#[from] LookRefused),
+    #[error(transparent)]
+    Search(#[from] SearchRefused),
+    #[error(
+        "a broker's settings are fixed at its start: start it anew with the flag that `stratamq \
+         serve --help` tells (`stratamq config show` tells what it runs with); what topics and \
+         groups have of their own is changed with updateTopic and updateSubGroup"
+    )]
+    FixedSettings,
     #[error("{0}")]
     Parameter(String),
     #[error("unsupported key: {0}")]
@@ -121,7 +142,15 @@ impl Refusal {
             | Refusal::Body(_)
             | Refusal::AttributeUnknown(_)
             | Refusal::NoProducers(_)
-            | Refusal::ResetRange { .. } => ResponseCode::SYSTEM_ERROR,
+            | Refusal::ResetRange { .. }
+            | Refusal::NothingAt(_)
+            | Refusal::Look(_)
+            | Refusal::Search(SearchRefused::Look(_) | SearchRefused::Broke(_)) => {
+                ResponseCode::SYSTEM_ERROR
+            }
+            Refusal::NothingFound | Refusal::NothingFoundSince(_) => ResponseCode::QUERY_NOT_FOUND,
+            // What Apache answers for settings that must not be changed.
+            Refusal::FixedSettings => ResponseCode::NO_PERMISSION,
             Refusal::NoRoute(_) | Refusal::NoTopic(_) | Refusal::ResetTopic(_) => {
                 ResponseCode::TOPIC_NOT_EXIST
             }
@@ -131,7 +160,9 @@ impl Refusal {
             | Refusal::Parameter(_) => ResponseCode::INVALID_PARAMETER,
             Refusal::NoGroup | Refusal::ResetGroup(_) => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
             Refusal::NotOnline(_) => ResponseCode::CONSUMER_NOT_ONLINE,
-            Refusal::Busy(_) | Refusal::Reset(_) => ResponseCode::SYSTEM_BUSY,
+            Refusal::Busy(_) | Refusal::Reset(_) | Refusal::Search(SearchRefused::Busy) => {
+                ResponseCode::SYSTEM_BUSY
+            }
             Refusal::Catalog(error) => catalog_code(error),
         }
     }

@@ -6,7 +6,7 @@
 //! after a pause of [`TURN_PAUSE`]; the next question begins anew. A tool that asks once is thus
 //! answered in full.
 
-use super::reply::Reply;
+use super::reply::{Answer, Refusal, Reply};
 use super::runtime::TURN_PAUSE;
 use protocol::remoting::{ExtFields, Frame};
 use std::time::Duration;
@@ -15,11 +15,29 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Round(Option<Begun>);
 
+/// What the others of a round are answered.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    /// The same as the first: it names its brokers, and tools merge by name.
+    Same(Reply),
+    /// That nothing was found: the first had all, and tools add up.
+    NothingFound,
+}
+
+impl From<Kept> for Answer {
+    fn from(kept: Kept) -> Answer {
+        match kept {
+            Kept::Same(reply) => Ok(reply),
+            Kept::NothingFound => Err(Refusal::NothingFound),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Begun {
     code: i32,
     question: ExtFields,
-    answer: Reply,
+    answer: Kept,
     /// How often it will be asked yet.
     left: usize,
     asked: Duration,
@@ -27,7 +45,7 @@ struct Begun {
 
 impl Round {
     /// The answer that was kept for `request`, which came at `now` (monotonic).
-    pub(super) fn kept(&mut self, request: &Frame, now: Duration) -> Option<Reply> {
+    pub(super) fn kept(&mut self, request: &Frame, now: Duration) -> Option<Kept> {
         let round = self.0.as_mut()?;
         let is_next = round.left > 0
             && round.code == request.code
@@ -43,7 +61,7 @@ impl Round {
     }
 
     /// `request` was carried out for all of `brokers`; the others are to get `answer`.
-    pub(super) fn begin(&mut self, request: &Frame, brokers: usize, answer: Reply, now: Duration) {
+    pub(super) fn begin(&mut self, request: &Frame, brokers: usize, answer: Kept, now: Duration) {
         self.0 = Some(Begun {
             code: request.code,
             question: request.ext.clone(),
@@ -68,7 +86,7 @@ mod tests {
     fn begun(brokers: usize) -> Round {
         let mut round = Round::default();
         assert!(round.kept(&question("a"), Duration::ZERO).is_none());
-        round.begin(&question("a"), brokers, Reply::bytes("kept"), Duration::ZERO);
+        round.begin(&question("a"), brokers, Kept::NothingFound, Duration::ZERO);
         round
     }
 
@@ -77,7 +95,7 @@ mod tests {
         let mut round = begun(4);
         for second in 1..4 {
             let kept = round.kept(&question("a"), Duration::from_secs(second));
-            assert_eq!(kept.unwrap().body, "kept");
+            assert!(matches!(kept, Some(Kept::NothingFound)), "{kept:?}");
         }
         assert!(round.kept(&question("a"), Duration::from_secs(4)).is_none());
         assert!(begun(1).kept(&question("a"), Duration::ZERO).is_none());

@@ -6,7 +6,7 @@ use super::header::Header;
 use super::reply::{self, Answer, Refusal};
 use super::round::Round;
 use super::runtime::{self, Turn};
-use super::{client, group, member, progress, route, table, topic};
+use super::{client, config, group, member, message, progress, route, table, topic};
 use crate::broker::Broker;
 use crate::group::ClientId;
 use crate::listen::{Connection, ConnectionInfo};
@@ -142,6 +142,10 @@ impl Session<'_> {
             RequestCode::GET_PRODUCER_CONNECTION_LIST => member::producers(self, header),
             RequestCode::GET_CONSUME_STATS => progress::stats(self, header),
             RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => progress::reset(self, request).await,
+            RequestCode::VIEW_MESSAGE_BY_ID => message::view(self, header),
+            RequestCode::QUERY_MESSAGE => message::search(self, request).await,
+            RequestCode::GET_BROKER_CONFIG => config::show(self),
+            RequestCode::UPDATE_BROKER_CONFIG => config::update(),
             RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(self),
             RequestCode::HEART_BEAT => client::heartbeat(self, request).await,
             RequestCode::UNREGISTER_CLIENT => client::unregister(self, header),

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 async fn what_a_port_does_not_serve_is_refused_with_apaches_remark() {
     let world = World::start().await;
     let (mut nameserver, mut broker) = (world.nameserver().await, world.broker().await);
-    for code in [RequestCode::SEND_MESSAGE_V2, RequestCode::GET_BROKER_CONFIG, -7, 999_999] {
+    for code in [RequestCode::SEND_MESSAGE_V2, RequestCode::PULL_MESSAGE, -7, 999_999] {
         let want = (
             ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
             format!(" request type {code} not supported"),

@@ -9,7 +9,7 @@ use gateway::settings::{JournalSettings, Listen, Settings};
 use protocol::names::GroupName;
 use protocol::remoting::body::{KvTable, TopicStatsTable};
 use protocol::remoting::{self, Encoding, ExtFields, Frame, RequestCode, ResponseCode};
-use protocol::stored::{Properties, StoredMessage, SysFlag};
+use protocol::stored::{Properties, StoredMessage, SysFlag, property};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -178,11 +178,15 @@ pub(super) fn brokers() -> Vec<String> {
     (0..4).map(|n| format!("strata-000{n}")).collect()
 }
 
-/// Sends through the gateway's own door for features.
+/// Sends through the gateway's own door for features. The nth message from 0 has the keys
+/// `order-n` and `all`, and the unique id `id-n`.
 pub(super) async fn send(world: &World, topic: &str, messages: usize) {
     let broker = world.gateway.broker();
     let topic = broker.catalog.topic(topic).unwrap();
-    for _ in 0..messages {
+    for n in 0..messages {
+        let mut properties = Properties::new();
+        properties.set(property::KEYS, format!("order-{n} all"));
+        properties.set(property::UNIQ_KEY, format!("id-{n}"));
         let message = StoredMessage {
             queue_id: 0,
             flag: 0,
@@ -197,7 +201,7 @@ pub(super) async fn send(world: &World, topic: &str, messages: usize) {
             prepared_transaction_offset: 0,
             body: "12345".into(),
             topic: topic.name.as_str().to_owned(),
-            properties: Properties::default(),
+            properties,
         };
         let message = Outgoing {
             message,
