@@ -13,7 +13,7 @@ mod record;
 mod restate;
 mod seal;
 mod segment;
-mod take;
+pub(crate) mod take;
 
 pub(crate) use cookie::Cookie;
 pub(crate) use crc::{chain_of, crc32c};

@@ -13,6 +13,16 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
+/// A signed difference, small ones first.
+pub(crate) const fn zigzag(difference: u64) -> u64 {
+    (difference << 1) ^ (((difference as i64) >> 63) as u64)
+}
+
+/// The difference that [`zigzag`] took.
+pub(crate) const fn unzigzag(number: u64) -> u64 {
+    (number >> 1) ^ (number & 1).wrapping_neg()
+}
+
 /// What is left to read.
 pub(crate) struct Take<'a>(pub(crate) &'a [u8]);
 

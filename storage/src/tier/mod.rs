@@ -6,9 +6,12 @@
 //! object's tail ([`crate::format::object::Tail`]) and asks for spans: [`fetches`] for a queue,
 //! [`KeySearch`] for a key, [`operations_in`] for a replay.
 //!
+//! Which objects there are says the [`manifest`].
+//!
 //! Deliberately absent: the store itself, who may commit what, and what a key of a message is
 //! ([`Knowledge`] says that).
 mod bundle;
+pub mod manifest;
 mod name;
 mod read;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::Span;
 use super::block::{BlockHeader, Contents};
 use super::unsealed;
 use crate::env::Timestamp;
-use crate::format::take::{Take, put_varint};
+use crate::format::take::{Take, put_varint, unzigzag, zigzag};
 use crate::format::{FormatError, PgId, QueueOffset, QueueUid};
 use bytes::Bytes;
 
@@ -219,15 +219,6 @@ fn take_entry(
         after_gap: flags & AFTER_GAP != 0,
         sparse: flags & SPARSE != 0,
     })
-}
-
-/// A signed difference, small ones first.
-const fn zigzag(difference: u64) -> u64 {
-    (difference << 1) ^ (((difference as i64) >> 63) as u64)
-}
-
-const fn unzigzag(number: u64) -> u64 {
-    (number >> 1) ^ (number & 1).wrapping_neg()
 }
 
 /// A queue index as read. Entries are decoded when they are asked for.
