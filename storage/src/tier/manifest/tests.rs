@@ -200,7 +200,8 @@ fn tens_of_thousands_of_entries_stay_small_and_are_found_with_few_reads() {
         root.encode().len(),
     );
     println!(
-        "{folds} folds of up to {DELTAS_MAX} deltas ({:.0} bytes a delta): {:.2} pages read, {:.2} objects written a fold",
+        "{folds} folds of up to {DELTAS_MAX} deltas ({:.0} bytes each): \
+         {:.2} pages read, {:.2} objects written a fold",
         delta_bytes as f64 / (f64::from(folds) * DELTAS_MAX as f64),
         read as f64 / f64::from(folds),
         written as f64 / f64::from(folds),
@@ -223,7 +224,8 @@ fn tens_of_thousands_of_entries_stay_small_and_are_found_with_few_reads() {
     assert!(group.contents[&found.unwrap().object].iter().any(has));
     let by_offset = group.page_reads.take();
     println!(
-        "page reads from cold: {by_lsn} by position, {by_time} for an hour ({of_hour} entries), {by_offset} by offset with {probes} objects asked"
+        "page reads from cold: {by_lsn} by position, {by_time} for an hour ({of_hour} entries), \
+         {by_offset} by offset with {probes} objects asked"
     );
     assert!(by_lsn <= 2 && by_time <= 3 && probes <= 16);
 }
