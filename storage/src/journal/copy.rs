@@ -1,6 +1,6 @@
 //! A store's copy of one placement group's log (design/replication.md §4).
 //!
-//! INV-COPY-1: `state` changes on the writer thread alone, in order with the frames of the journal.
+//! INV-COPY-1: `state` is changed by the writer alone, in order with the frames of the journal.
 //! INV-COPY-2: `synced <= appended <= state.end`, all three at frame boundaries; frames below
 //! `appended` can be read. INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner
 //! waits for stays unknown to it.

@@ -16,6 +16,18 @@ use tokio::sync::oneshot;
 const QUANTUM_BYTES: u64 = 1 << 20;
 /// Bytes that one batch may have: a sync's worth, so that async watermarks move in small steps.
 const BATCH_BYTES: u64 = 8 << 20;
+/// From so many bytes on, what waits to be synced is copied while the sync before it still runs.
+const AHEAD_BYTES: u64 = 64 << 10;
+
+/// What somebody waits for once a group was handed over. It decides which thread is woken: one that
+/// nobody needs sleeps on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// That it is in the journal. The writer is woken; it is synced soon, but nobody waits for it.
+    Written,
+    /// That it is synced. The syncer is woken, and does the writing before it syncs.
+    Synced,
+}
 
 /// Records that are one atomic group, with their places.
 pub(crate) struct Group {
@@ -29,6 +41,7 @@ pub(crate) struct Group {
     pub(crate) time: Timestamp,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) offsets: Offsets,
+    pub(crate) wanted: Wanted,
 }
 
 /// Queue offsets of a group's drafts, 0 where one has none.
@@ -85,6 +98,13 @@ impl Item {
             Item::Control(..) => 0,
         }
     }
+
+    fn wanted(&self) -> Wanted {
+        match self {
+            Item::Group(group) => group.wanted,
+            Item::Control(..) => Wanted::Written,
+        }
+    }
 }
 
 /// Whether more may come.
@@ -104,6 +124,8 @@ pub(crate) enum Wake {
     Items,
     /// Nothing came for as long as it was ready to wait.
     Idle,
+    /// The syncer wrote: there may be something to do when nothing comes.
+    Reminded,
     /// All is written and nothing more will come.
     Drained,
     /// Stop at once.
@@ -115,6 +137,13 @@ struct State {
     /// Lanes with items, in turn.
     turn: VecDeque<usize>,
     phase: Phase,
+    /// Somebody waits for something in the lanes to be written.
+    wanted_written: bool,
+    /// The syncer was told that something in the lanes is to be synced.
+    told_syncer: bool,
+    /// Bytes in the lanes that wait to be synced.
+    unsynced: u64,
+    reminded: bool,
     writer_waits: bool,
 }
 
@@ -131,6 +160,10 @@ impl Inbox {
                 lanes: Vec::new(),
                 turn: VecDeque::new(),
                 phase: Phase::Open,
+                wanted_written: false,
+                told_syncer: false,
+                unsynced: 0,
+                reminded: false,
                 writer_waits: false,
             }),
             came: Condvar::new(),
@@ -144,23 +177,48 @@ impl Inbox {
         state.lanes.len() - 1
     }
 
-    /// Hands an item over; gives it back when nothing more is taken.
-    pub(crate) fn push(&self, item: Item) -> Result<(), Item> {
+    /// Hands an item over; gives it back when nothing more is taken. True when the syncer is to be
+    /// told: something waits to be synced, and it was not told since the last batch was taken.
+    pub(crate) fn push(&self, item: Item) -> Result<bool, Item> {
         let mut state = self.state.lock();
         let lane = item.lane();
         if state.phase != Phase::Open {
             return Err(item);
         }
+        let (bytes, wanted) = (item.bytes(), item.wanted());
         let Some(items) = state.lanes.get_mut(lane) else { return Err(item) };
         items.push_back(item);
         if items.len() == 1 {
             state.turn.push_back(lane);
         }
-        if state.writer_waits {
-            state.writer_waits = false;
+        let tell_syncer = match wanted {
+            Wanted::Written => {
+                state.wanted_written = true;
+                false
+            }
+            Wanted::Synced => {
+                state.unsynced += bytes;
+                state.wanted_written |= state.unsynced >= AHEAD_BYTES;
+                !std::mem::replace(&mut state.told_syncer, true)
+            }
+        };
+        if state.wanted_written {
+            self.wake(&mut state);
+        }
+        Ok(tell_syncer)
+    }
+
+    /// Tells the writer to look whether it has something to do when nothing comes.
+    pub(crate) fn remind(&self) {
+        let mut state = self.state.lock();
+        state.reminded = true;
+        self.wake(&mut state);
+    }
+
+    fn wake(&self, state: &mut State) {
+        if std::mem::take(&mut state.writer_waits) {
             self.came.notify_one();
         }
-        Ok(())
     }
 
     /// Takes a batch, each lane's items in order.
@@ -183,6 +241,13 @@ impl Inbox {
                 state.turn.push_back(lane);
             }
         }
+        state.told_syncer = false;
+        state.unsynced = 0;
+        // What is left is the writer's in any case.
+        state.wanted_written = !state.turn.is_empty();
+        if state.wanted_written {
+            self.wake(&mut state);
+        }
     }
 
     /// The writer's rest. `limit` bounds it.
@@ -191,9 +256,13 @@ impl Inbox {
         loop {
             match state.phase {
                 Phase::Stopped => return Wake::Stopped,
-                Phase::Open | Phase::Closing if !state.turn.is_empty() => return Wake::Items,
+                Phase::Open if state.wanted_written => return Wake::Items,
+                Phase::Closing if !state.turn.is_empty() => return Wake::Items,
                 Phase::Closing => return Wake::Drained,
                 Phase::Open => {}
+            }
+            if limit.is_none() && std::mem::take(&mut state.reminded) {
+                return Wake::Reminded;
             }
             state.writer_waits = true;
             let timed_out = match limit {
@@ -204,7 +273,8 @@ impl Inbox {
                 }
             };
             state.writer_waits = false;
-            if timed_out && state.turn.is_empty() && state.phase == Phase::Open {
+            if timed_out && state.phase == Phase::Open && !state.wanted_written {
+                state.reminded = false;
                 return Wake::Idle;
             }
         }

@@ -6,6 +6,9 @@
 //!                     └── spares ◄── preparer ◄───────┘
 //! ```
 //!
+//! Who waits decides who is woken (`threads`): the writer's thread for what is to be in the journal,
+//! the syncer's, which writes first, for what is to be synced.
+//!
 //! What always holds:
 //! - INV-JOURNAL-1: a published byte is never written again. Groups end at a block of 4 KiB, so a
 //!   block that was synced is not touched by a later group and cannot be torn by it.
@@ -39,6 +42,7 @@ mod space;
 mod spare;
 mod store;
 mod syncer;
+mod threads;
 mod waiters;
 mod walk;
 mod writer;
@@ -50,7 +54,7 @@ pub(crate) use copy::PgCopy;
 pub(crate) use disk::simulated;
 pub use draft::{Class, Draft, Patch};
 pub(crate) use frames::FrameRef;
-pub(crate) use inbox::{Control, Group, Item, Offsets};
+pub(crate) use inbox::{Control, Group, Item, Offsets, Wanted};
 #[cfg(test)]
 pub(crate) use index_room::IndexRoom;
 pub(crate) use index_room::IndexTaken;

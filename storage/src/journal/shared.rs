@@ -4,7 +4,7 @@ use super::copy::{CopyState, PgCopy};
 use super::disk::Disk;
 use super::frames::Frames;
 use super::handoff::Handoff;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Item};
 use super::index_room::IndexRoom;
 use super::metrics::Measured;
 use super::segment::Segment;
@@ -119,6 +119,14 @@ impl Shared {
             threads: watch::Sender::new(0),
             lock: Mutex::new(beginning.lock),
         }
+    }
+
+    /// Hands an item to whoever is to write it; gives it back when nothing more is taken.
+    pub(crate) fn hand_over(&self, item: Item) -> Result<(), Item> {
+        if self.inbox.push(item)? {
+            self.handoff.hurry();
+        }
+        Ok(())
     }
 
     /// The copy of `pg`, which has label 0 where there is none.

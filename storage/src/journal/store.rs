@@ -3,7 +3,7 @@ use super::active::Active;
 use super::answer::{Copy, JoinedBy, Sealed, StoreRefused};
 use super::config::{Error, Fill, StoreConfig, StoreId};
 use super::disk::{Disk, MappedDisk};
-use super::inbox::{Control, Item, Wake};
+use super::inbox::{Control, Item};
 use super::index_room::IndexRoom;
 use super::metrics::Metrics;
 use super::preparer::{Preparer, ready};
@@ -12,20 +12,17 @@ use super::shared::{Beginning, OnFailure, Shared};
 use super::space::Space;
 use super::spare::Spare;
 use super::syncer::Syncer;
+use super::threads;
 use super::writer::Writer;
 use crate::env::Env;
 use crate::format::{BLOCK_BYTES, Cookie, Epoch, Lsn, PgId, SEGMENT_HEADER_BYTES};
 use std::fs::{File, TryLockError};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 const COOKIE: &str = "STORE";
-/// How long nothing must come before the writer sees to what is left: a NOOP that records the last
-/// sync. Long against a sync, so that a steady trickle of messages does not write two blocks each.
-const QUIET: Duration = Duration::from_millis(100);
 /// How soon a rule that found no room is tried again while the next segment is prepared.
 const UNTIL_PREPARED: Duration = Duration::from_millis(10);
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
@@ -131,7 +128,7 @@ impl Store {
         loop {
             let (reply, answer) = oneshot::channel();
             let item = Item::Control(shared.copy(pg), control(reply));
-            if shared.inbox.push(item).is_err() {
+            if shared.hand_over(item).is_err() {
                 return Err(StoreRefused::Closed);
             }
             match answer.await.unwrap_or(Err(StoreRefused::Closed)) {
@@ -236,9 +233,7 @@ impl Parts {
         let store = Store { handle: Arc::new(Handle { shared: Arc::clone(&shared) }) };
         // Nobody is told of an end before all have begun.
         shared.thread_begins();
-        spawn(&shared, "journal-writer", move |shared| write_loop(shared, writer))?;
-        spawn(&shared, "journal-syncer", move |shared| sync_loop(shared, syncer))?;
-        spawn(&shared, "journal-prepare", move |shared| prepare_loop(shared, &preparer))?;
+        threads::start(&shared, writer, syncer, preparer)?;
         shared.thread_ends();
         Ok(store)
     }
@@ -270,61 +265,6 @@ fn begin(shared: &Arc<Shared>, resume: Option<(String, u64)>) -> std::io::Result
         shared.segments.lock().push(Arc::clone(&spare.segment));
         Active::begin(spare)
     }))
-}
-
-fn write_loop(shared: &Shared, mut writer: Writer) {
-    let mut batch = Vec::new();
-    loop {
-        let limit = writer.has_idle_work().then_some(QUIET);
-        match shared.inbox.wait(limit) {
-            Wake::Items => {
-                shared.inbox.drain(&mut batch);
-                writer.write(&mut batch);
-            }
-            Wake::Idle => writer.idle(),
-            Wake::Drained => return writer.close(),
-            Wake::Stopped => return,
-        }
-    }
-}
-
-fn sync_loop(shared: &Shared, mut syncer: Syncer) {
-    while shared.handoff.wait() {
-        if !syncer.sync() {
-            break;
-        }
-    }
-    shared.end_all();
-}
-
-fn prepare_loop(shared: &Shared, preparer: &Preparer) {
-    while !shared.inbox.is_stopped() {
-        let again = preparer.prepare();
-        shared.space.wait_for_work(again);
-    }
-}
-
-/// Runs a part of the store on its own thread. Should it panic, the store is in no state to go on.
-fn spawn(
-    shared: &Arc<Shared>,
-    name: &'static str,
-    body: impl FnOnce(&Shared) + Send + 'static,
-) -> Result<(), Error> {
-    shared.thread_begins();
-    let held = Arc::clone(shared);
-    let started = shared.env.thread(name, move || {
-        if catch_unwind(AssertUnwindSafe(|| body(&held))).is_err() {
-            held.poison(name, &std::io::Error::other("panicked"));
-        }
-        held.thread_ends();
-    });
-    match started {
-        Ok(_) => Ok(()),
-        Err(source) => {
-            shared.thread_ends();
-            Err(Error::Thread { name, source })
-        }
-    }
 }
 
 /// The folder is locked, not a file in it: files are replaced.

@@ -33,6 +33,7 @@ impl Syncer {
             return false;
         }
         self.taken.segments.clear();
+        self.taken.wanted = false;
         self.measure(began);
         if self.shared.is_poisoned() {
             return false;

@@ -10,7 +10,7 @@ use super::copy::PgCopy;
 use super::disk::JournalFile;
 use super::frames::FrameRef;
 use super::handoff::Published;
-use super::inbox::{Group, Item};
+use super::inbox::{Group, Item, Wanted};
 use super::level::Level;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -54,6 +54,9 @@ pub(crate) struct Writer {
     data_end: u64,
     /// The `journal_synced` of the last frame.
     recorded: u64,
+    /// `data_end` when it was last looked at in a rest.
+    rested_at: u64,
+    batch: Vec<Item>,
 }
 
 impl Writer {
@@ -70,11 +73,20 @@ impl Writer {
             look_for_vacant: true,
             data_end: synced,
             recorded: synced,
+            rested_at: synced,
+            batch: Vec::new(),
         }
     }
 
-    /// Writes a batch and publishes it.
-    pub(crate) fn write(&mut self, batch: &mut Vec<Item>) {
+    /// Takes a batch of what waits, writes it and publishes it.
+    pub(crate) fn write(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.shared.inbox.drain(&mut batch);
+        self.write_batch(&mut batch);
+        self.batch = batch;
+    }
+
+    fn write_batch(&mut self, batch: &mut Vec<Item>) {
         let mut groups: Vec<Group> = Vec::new();
         let mut bytes = 0;
         for item in batch.drain(..) {
@@ -113,7 +125,10 @@ impl Writer {
         self.give_back();
         self.record_forgotten();
         self.finish();
-        self.note_synced();
+        // A busy journal records it with its next frame.
+        if std::mem::replace(&mut self.rested_at, self.data_end) == self.data_end {
+            self.note_synced();
+        }
     }
 
     fn give_back(&mut self) {
@@ -195,6 +210,7 @@ impl Writer {
             time: last.time,
         });
         self.recorded = journal_synced;
+        self.out.wanted |= groups.iter().any(|group| group.wanted == Wanted::Synced);
         self.out.records += count as u64;
         self.out.bytes += bytes;
         let frame = FrameRef { lsn: first.first, chain, at: payload_at as u32, len: bytes as u32 };

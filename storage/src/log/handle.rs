@@ -7,7 +7,7 @@ use crate::format::{
 };
 use crate::journal::{
     Class, Control, Draft, For, FrameRef, Group, Handle, IndexFill, IndexTaken, Item, Level, Lost,
-    NoRoom, Offsets, Patch, PgCopy, Segment, Store, StoreRefused, frame_need, records,
+    NoRoom, Offsets, Patch, PgCopy, Segment, Store, StoreRefused, Wanted, frame_need, records,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -220,6 +220,8 @@ impl Log {
         for (queue, record) in &opened {
             state.opened(*queue, *record);
         }
+        // Nothing of a new numbering is shown before it is synced, so that is urgent too.
+        let wanted = if opened.is_empty() { state.wanted(&drafts) } else { Wanted::Synced };
         let mut places = Vec::with_capacity(drafts.len());
         places.extend(drafts.iter_mut().map(|draft| state.place(draft, time)));
         let end = state.end;
@@ -239,9 +241,10 @@ impl Log {
             time,
             drafts,
             offsets,
+            wanted,
         };
         // Still under the lock: the lane has groups in the order of their lsn.
-        if inner.handle.shared.inbox.push(Item::Group(group)).is_err() {
+        if inner.handle.shared.hand_over(Item::Group(group)).is_err() {
             space.settle(need);
             return Err(Refused::Closed);
         }
@@ -305,6 +308,10 @@ impl Log {
     /// # Errors
     /// [`Lost`] when the epoch ended or the store stopped before: the outcome is unknown.
     pub async fn reached(&self, level: Level, end: Lsn) -> Result<(), Lost> {
+        if level == Level::Local && self.watermark(level) < end {
+            // It may be in a queue whose messages nobody waits for at this level.
+            self.inner.handle.shared.handoff.hurry();
+        }
         self.inner.copy.reached(self.inner.epoch, level, end).await
     }
 
@@ -414,7 +421,7 @@ impl Log {
         let gone: Vec<_> = queues.iter().filter_map(|queue| state.forget(*queue)).collect();
         let item = Item::Control(Arc::clone(&self.inner.copy), Control::Forget { queues });
         // A store that stops keeps them; it is asked again after the restart.
-        let _ = self.inner.handle.shared.inbox.push(item);
+        let _ = self.inner.handle.shared.hand_over(item);
         drop(state);
         drop(gone);
     }

@@ -8,7 +8,7 @@ use super::answer::{Bounds, Entry, Place};
 use super::index::Index;
 use crate::env::Timestamp;
 use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
-use crate::journal::{Class, Draft, IndexTaken, Level};
+use crate::journal::{Class, Draft, IndexTaken, Level, Wanted};
 use std::collections::HashMap;
 
 /// Offsets skipped when some may have been seen and lost. A log never shows as many beyond what is
@@ -200,6 +200,16 @@ impl LogState {
     pub(crate) fn next_time(&mut self, now: Timestamp) -> Timestamp {
         self.time = self.time.max(now);
         self.time
+    }
+
+    /// What somebody waits for of these records: consumers, of messages, that they are shown; and
+    /// of all others that they are in the journal.
+    pub(crate) fn wanted(&self, drafts: &[Draft]) -> Wanted {
+        let shown_synced = |draft: &Draft| {
+            draft.kind == RecordKind::Message
+                && self.queues.get(&draft.queue).is_some_and(|queue| queue.level == Level::Local)
+        };
+        if drafts.iter().any(shown_synced) { Wanted::Synced } else { Wanted::Written }
     }
 
     /// Gives a record its place, and fills the holes of its head. The queues of messages are known

@@ -50,9 +50,7 @@ impl Rig {
 
     /// Writes what waits.
     pub(super) fn write(&mut self) {
-        let mut batch = Vec::new();
-        self.parts.shared.inbox.drain(&mut batch);
-        self.parts.writer.write(&mut batch);
+        self.parts.writer.write();
     }
 
     pub(super) fn sync(&mut self) {
