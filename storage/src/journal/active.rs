@@ -7,6 +7,7 @@ use crate::format::{
     Attributes, Envelope, Epoch, ExtentHeader, FRAME_HEADER_BYTES, FrameFlags, FrameHeader,
     JournalKind, Kind, Lsn, PgId, QueueOffset, QueueUid, block_up,
 };
+use std::io;
 use std::sync::Arc;
 
 /// Whose frame of the store's own records it is, and when it is written.
@@ -105,13 +106,13 @@ impl Active {
 
     /// Pads to the next block and shows everything up to there. False when nothing was written
     /// since the last time.
-    pub(crate) fn end_group(&mut self) -> bool {
+    pub(crate) fn end_group(&mut self) -> io::Result<bool> {
         if !self.write_pending(FrameFlags::GROUP_END) {
-            return false;
+            return Ok(false);
         }
         self.at = block_up(self.at);
-        self.segment.show(self.file.publish(self.at));
-        true
+        self.segment.show(self.file.publish(self.at)?);
+        Ok(true)
     }
 
     fn write_pending(&mut self, flags: FrameFlags) -> bool {

@@ -144,6 +144,7 @@ pub(crate) fn ready(
     rename_from: Option<&str>,
 ) -> io::Result<Spare> {
     file.write_at(header.start, &header.encode());
+    let view = file.publish(header.first_frame_at())?;
     let syncer = file.syncer();
     syncer.sync()?;
     let name = segment_name(header.segno);
@@ -152,6 +153,6 @@ pub(crate) fn ready(
         disk.sync_names()?;
     }
     let segment = Segment::new(name, syncer);
-    segment.show(file.publish(header.first_frame_at()));
+    segment.show(view);
     Ok(Spare { file, segment: Arc::new(segment), header })
 }

@@ -60,7 +60,7 @@ struct Read {
 impl Read {
     fn open(disk: &dyn Disk, name: String, segno: u64, store: u128, size: u64) -> io::Result<Read> {
         let mut file = disk.open(&name, 0)?;
-        let bytes = file.publish(file.size());
+        let bytes = file.publish(file.size())?;
         let syncer = file.syncer();
         let mut extents = extents(&bytes);
         let ours = |extent: &Extent| extent.header.store == store && extent.header.size == size;

@@ -246,7 +246,7 @@ fn begin(shared: &Arc<Shared>, resume: Option<(String, u64)>) -> std::io::Result
         && shared.space.is_worth_resuming(at + SEGMENT_HEADER_BYTES)
     {
         let mut file = shared.disk.open(&name, 0)?;
-        let view = file.publish(at);
+        let view = file.publish(at)?;
         let Spare { file, header, .. } =
             ready(shared.disk.as_ref(), file, shared.next_header(at), None)?;
         let segments = shared.segments.lock();

@@ -2,7 +2,7 @@
 //!
 //! It turns each batch into frames, pads to a block, publishes, and hands over to the syncer.
 //! Groups of one placement group that follow each other share a frame. The body of a record is
-//! copied once, from its draft into the mapping, and no lock is held while bytes are copied or
+//! copied once, from its draft into the group, and no lock is held while bytes are copied or
 //! summed.
 
 use super::active::{Active, Stamp, own_envelope};
@@ -287,7 +287,10 @@ impl Writer {
             if active.fits(end_bytes.into()) {
                 active.put_own(JournalKind::SegmentEnd, stamp, &[]);
             }
-            active.end_group();
+            // Nothing is published after the failure: the store is poisoned.
+            if let Err(error) = active.end_group() {
+                self.shared.poison("write", &error);
+            }
             self.out.segments.push(Arc::clone(&active.segment));
         }
         let spare = self.shared.space.take_spare(self.active.is_some());
@@ -300,13 +303,21 @@ impl Writer {
     /// Publishes what was written: to readers, to those who wait at [`Level::Async`], and to the
     /// syncer.
     pub(super) fn finish(&mut self) {
-        if let Some(active) = &mut self.active
-            && active.end_group()
-        {
-            self.data_end = active.position();
-            self.out.position = active.position();
-            self.out.segments.push(Arc::clone(&active.segment));
-            self.shared.space.writer_at(active.at());
+        if let Some(active) = &mut self.active {
+            match active.end_group() {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.data_end = active.position();
+                    self.out.position = active.position();
+                    self.out.segments.push(Arc::clone(&active.segment));
+                    self.shared.space.writer_at(active.at());
+                }
+                Err(error) => self.shared.poison("write", &error),
+            }
+        }
+        if self.shared.is_poisoned() {
+            // What was to be published may not be there.
+            self.fresh.clear();
         }
         self.shared.space.settle(std::mem::take(&mut self.spent));
         for fresh in self.fresh.drain(..) {

@@ -44,12 +44,14 @@ pub(crate) trait Disk: Send + Sync {
 pub(crate) trait JournalFile: Send {
     /// Bytes of the file.
     fn size(&self) -> u64;
-    /// Copies `bytes` to `at`. Panics if that is not within the unpublished part.
+    /// Takes `bytes` for `at`. Panics if that is not within the unpublished part.
     fn write_at(&mut self, at: u64, bytes: &[u8]);
     /// CRC-32C of the unpublished bytes `[from, to)`, as the owner wrote them.
     fn checksum(&self, from: u64, to: u64) -> u32;
-    /// Gives up writing below `to`, for ever, and returns the bytes `[0, to)`.
-    fn publish(&mut self, to: u64) -> Bytes;
+    /// Puts what was taken into the file, gives up writing below `to`, for ever, and returns the
+    /// bytes `[0, to)`. After an error nothing that was taken since the last success can be
+    /// believed to be there, or not to be.
+    fn publish(&mut self, to: u64) -> io::Result<Bytes>;
     /// What syncs the file from another thread.
     fn syncer(&self) -> Arc<dyn SyncFile>;
 }

@@ -70,6 +70,7 @@ struct World {
     /// How many more files fit.
     room: Option<usize>,
     syncs_fail: bool,
+    writes_fail: bool,
     syncs: u64,
 }
 
@@ -111,6 +112,11 @@ impl SimulatedDisk {
     /// From now on syncs fail.
     pub(crate) fn break_syncs(&self) {
         self.world.lock().syncs_fail = true;
+    }
+
+    /// From now on what is written does not arrive.
+    pub(crate) fn break_writes(&self) {
+        self.world.lock().writes_fail = true;
     }
 
     /// Flips a bit of a file where it lies.
@@ -363,11 +369,14 @@ impl JournalFile for SimulatedFile {
         crc32c(&self.world.lock().now.files[self.file][from as usize..to as usize])
     }
 
-    fn publish(&mut self, to: u64) -> Bytes {
+    fn publish(&mut self, to: u64) -> io::Result<Bytes> {
         assert!(self.published <= to && to <= self.size, "INV-JOURNAL-1");
+        if self.world.lock().writes_fail {
+            return Err(io::Error::other("broken"));
+        }
         self.published = to;
         let bytes = self.world.lock().now.files[self.file][..to as usize].to_vec();
-        Bytes::from_owner(View { bytes, _token: Arc::clone(&self.token) })
+        Ok(Bytes::from_owner(View { bytes, _token: Arc::clone(&self.token) }))
     }
 
     fn syncer(&self) -> Arc<dyn SyncFile> {

@@ -1,6 +1,6 @@
 //! Full disks, broken disks, full journals, and how often the disk is synced.
 use super::rig::{PG, Rig, SEGMENT, draft, entries, id_of};
-use crate::format::{BLOCK_BYTES, Epoch, QueueUid, RecordKind};
+use crate::format::{BLOCK_BYTES, Epoch, Lsn, QueueUid, RecordKind};
 use crate::journal::simulated::{Crash, Dice, SimulatedDisk};
 use crate::journal::{Class, FillState, Level};
 use crate::log::{Log, Refused};
@@ -126,14 +126,31 @@ fn the_last_part_of_a_full_journal_is_kept_for_acks_and_then_for_the_store() {
 
 #[test]
 fn a_failed_sync_acknowledges_nothing_more() {
+    let (mut rig, log, end) = appended();
+    rig.disk.break_syncs();
+    nothing_follows(&mut rig, &log, end, Level::Local);
+}
+
+#[test]
+fn a_failed_write_acknowledges_nothing_more_at_any_level() {
+    let (mut rig, log, end) = appended();
+    rig.disk.break_writes();
+    nothing_follows(&mut rig, &log, end, Level::Async);
+    assert!(log.watermark(Level::Local) < end);
+}
+
+fn appended() -> (Rig, Log, Lsn) {
     let (mut rig, log) = begin(&SimulatedDisk::default(), 8);
     rig.step();
-    let appended =
-        log.append(vec![draft(RecordKind::Message, QUEUE, 1, 10)], Class::Message).unwrap();
-    rig.disk.break_syncs();
+    let drafts = vec![draft(RecordKind::Message, QUEUE, 1, 10)];
+    let end = log.append(drafts, Class::Message).unwrap().end;
+    (rig, log, end)
+}
+
+fn nothing_follows(rig: &mut Rig, log: &Log, end: Lsn, level: Level) {
     rig.step();
-    assert!(log.watermark(Level::Local) < appended.end);
-    assert!(rig.run(log.reached(Level::Local, appended.end)).is_err());
+    assert!(log.watermark(level) < end);
+    assert!(rig.run(log.reached(level, end)).is_err());
     let again = log.append(vec![draft(RecordKind::Message, QUEUE, 2, 10)], Class::Message);
     assert_eq!(again, Err(Refused::Closed));
 }
