@@ -95,7 +95,9 @@ impl Writer {
             }
         } else {
             for (segment, frame) in gone {
-                if let Some(payload) = segment.slice(frame.at.into(), frame.len.into()) {
+                if let Some(payload) =
+                    self.shared.slice(&segment, frame.at.into(), frame.len.into())
+                {
                     let queues = records(&payload).map(|(_, envelope)| envelope.queue);
                     segment.move_out(copy.pg, queues);
                 }

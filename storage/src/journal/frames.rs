@@ -159,6 +159,8 @@ mod tests {
         fn is_held(&self) -> bool {
             false
         }
+
+        fn let_go(&self) {}
     }
 
     fn segment(name: &str) -> Arc<Segment> {

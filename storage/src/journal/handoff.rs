@@ -188,6 +188,8 @@ mod tests {
         fn is_held(&self) -> bool {
             false
         }
+
+        fn let_go(&self) {}
     }
 
     fn published(bytes: u64) -> Published {

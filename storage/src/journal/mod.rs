@@ -16,6 +16,8 @@
 //!   own extent, with a salt of its own, behind them or in another file: leftovers of an old life
 //!   cannot validate in it.
 //! - INV-SPACE-1: an append has room in zeroed segments before it has a place in the log.
+//! - Of a sealed segment that nobody reads nothing stays in the process's memory: the preparer lets
+//!   its pages go. They are in the page cache or on disk, and come back to whoever reads them.
 //! - A failed sync ends the process. It is never tried again, and nothing is acknowledged after it.
 //!
 //! It knows copies of logs, and of the records in them only whose they are. Offsets and indexes are
@@ -61,6 +63,7 @@ pub(crate) use index_room::IndexTaken;
 pub use level::{Level, Lost};
 pub use metrics::Metrics;
 pub(crate) use segment::Segment;
+pub(crate) use shared::Shared;
 pub(crate) use space::{For, NoRoom, frame_need};
 pub(crate) use store::Handle;
 pub use store::Store;

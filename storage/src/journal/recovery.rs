@@ -134,6 +134,7 @@ pub(crate) fn recover(disk: &dyn Disk, store: u128, segment_bytes: u64) -> io::R
     let any_lost = copies.iter().any(|(_, state, _)| state.lost);
     for (segment, file) in segments.iter().zip(&files) {
         segment.show(file.bytes.clone());
+        segment.seal();
     }
     for (pg, state, frames) in &copies {
         if state.lost {
@@ -404,7 +405,7 @@ fn pin_wreck(pg: PgId, steps: &[Step], segments: &[Arc<Segment>]) {
 fn count_residents(pg: PgId, state: &CopyState, frames: &Frames) {
     for (segment, frame) in frames.iter() {
         if let Some(payload) = segment.slice(frame.at.into(), frame.len.into()) {
-            segment.settle_in(pg, records(&payload).map(|(_, envelope)| envelope.queue));
+            segment.settle_in(pg, records(&payload.bytes).map(|(_, envelope)| envelope.queue));
         }
     }
     if !state.forgotten.is_empty() {

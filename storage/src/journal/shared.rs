@@ -11,6 +11,7 @@ use super::segment::Segment;
 use super::space::Space;
 use crate::env::Env;
 use crate::format::{Epoch, ExtentHeader, PgId};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -159,6 +160,15 @@ impl Shared {
             journal_synced: self.synced.load(Ordering::Acquire),
             boot: self.life.boot,
         }
+    }
+
+    /// The bytes `[from, from + len)` of a segment; `None` if they are not published, or no more.
+    pub(crate) fn slice(&self, segment: &Segment, from: u64, len: u64) -> Option<Bytes> {
+        let slice = segment.slice(from, len)?;
+        if slice.was_cold {
+            self.space.wake_preparer();
+        }
+        Some(slice.bytes)
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

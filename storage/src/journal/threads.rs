@@ -32,7 +32,7 @@ pub(crate) fn start(
     let of_syncer = Arc::clone(&writer);
     spawn(shared, "journal-writer", move |shared| write_loop(shared, &writer))?;
     spawn(shared, "journal-syncer", move |shared| sync_loop(shared, &of_syncer, syncer))?;
-    spawn(shared, "journal-prepare", move |shared| prepare_loop(shared, &preparer))
+    spawn(shared, "journal-prepare", move |shared| prepare_loop(shared, preparer))
 }
 
 fn write_loop(shared: &Shared, writer: &Mutex<Writer>) {
@@ -68,10 +68,10 @@ fn write_before_sync(writer: &mut Writer) -> bool {
     !had && writer.has_idle_work()
 }
 
-fn prepare_loop(shared: &Shared, preparer: &Preparer) {
+fn prepare_loop(shared: &Shared, mut preparer: Preparer) {
     while !shared.inbox.is_stopped() {
-        let again = preparer.prepare();
-        shared.space.wait_for_work(again);
+        let again = [preparer.prepare(), preparer.cool()];
+        shared.space.wait_for_work(again.into_iter().flatten().min());
     }
 }
 

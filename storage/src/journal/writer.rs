@@ -291,6 +291,7 @@ impl Writer {
             if let Err(error) = active.end_group() {
                 self.shared.poison("write", &error);
             }
+            active.segment.seal();
             self.out.segments.push(Arc::clone(&active.segment));
         }
         let spare = self.shared.space.take_spare(self.active.is_some());

@@ -7,7 +7,8 @@ use crate::format::{
 };
 use crate::journal::{
     Class, Control, Draft, For, FrameRef, Group, Handle, IndexFill, IndexTaken, Item, Level, Lost,
-    NoRoom, Offsets, Patch, PgCopy, Segment, Store, StoreRefused, Wanted, frame_need, records,
+    NoRoom, Offsets, Patch, PgCopy, Segment, Shared, Store, StoreRefused, Wanted, frame_need,
+    records,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -60,8 +61,11 @@ impl Store {
         {
             return Ok(Log { inner });
         }
-        let state =
-            Mutex::new(rebuild(&copy, IndexTaken::of(Arc::clone(&self.shared().index_room))));
+        let state = Mutex::new(rebuild(
+            self.shared(),
+            &copy,
+            IndexTaken::of(Arc::clone(&self.shared().index_room)),
+        ));
         let handle = Arc::clone(self.handle());
         let inner = Arc::new(Inner { handle, copy: Arc::clone(&copy), epoch, state });
         let weak: Weak<Inner> = Arc::downgrade(&inner);
@@ -89,14 +93,16 @@ fn check_owner(copy: &PgCopy, epoch: Epoch) -> Result<(), StoreRefused> {
 }
 
 /// Reads the whole copy.
-fn rebuild(copy: &PgCopy, taken: IndexTaken) -> LogState {
+fn rebuild(shared: &Shared, copy: &PgCopy, taken: IndexTaken) -> LogState {
     let (end, forgotten) = {
         let state = copy.state.lock();
         (state.end, state.forgotten.clone())
     };
     let mut log = LogState::new(end, taken);
     for (segment, frame) in frames_of(copy) {
-        let Some(payload) = segment.slice(frame.at.into(), frame.len.into()) else { continue };
+        let Some(payload) = shared.slice(&segment, frame.at.into(), frame.len.into()) else {
+            continue;
+        };
         for (at, envelope) in records(&payload) {
             log.found_time(envelope.attributes.time);
             if forgotten.contains(&envelope.queue) {
@@ -365,7 +371,10 @@ impl Log {
         };
         let inside = lsn.since(frame.lsn);
         let at = u64::from(frame.at) + inside;
-        let rest = segment.slice(at, u64::from(frame.len) - inside).ok_or(ReadError::Gone(lsn))?;
+        let shared = &self.inner.handle.shared;
+        let rest = shared
+            .slice(&segment, at, u64::from(frame.len) - inside)
+            .ok_or(ReadError::Gone(lsn))?;
         let envelope = Envelope::decode(&rest).map_err(|_| ReadError::NotARecord(lsn))?;
         view(lsn, &envelope, &rest, 0).ok_or(ReadError::NotARecord(lsn))
     }
@@ -379,9 +388,12 @@ impl Log {
     /// Shows every record that is not a message, of queues that were not forgotten, in the order of
     /// the log; to rebuild state before serving. Reads the whole log.
     pub fn replay(&self, f: &mut dyn FnMut(RecordView)) {
+        let shared = &self.inner.handle.shared;
         let forgotten = self.inner.copy.state.lock().forgotten.clone();
         for (segment, frame) in frames_of(&self.inner.copy) {
-            let Some(payload) = segment.slice(frame.at.into(), frame.len.into()) else { continue };
+            let Some(payload) = shared.slice(&segment, frame.at.into(), frame.len.into()) else {
+                continue;
+            };
             for (at, envelope) in records(&payload) {
                 let own = envelope.kind == Kind::Record(RecordKind::Message)
                     || envelope.kind == Kind::Record(RecordKind::QueueOpen);

@@ -12,7 +12,7 @@
 use super::{Disk, JournalFile, SyncFile};
 use crate::format::crc32c;
 use bytes::Bytes;
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -241,6 +241,19 @@ impl SyncFile for MappedSync {
 
     fn is_held(&self) -> bool {
         self.mapping.strong_count() > 0
+    }
+
+    fn let_go(&self) {
+        let Some(mapping) = self.mapping.upgrade() else { return };
+        // SAFETY: the mapping is a shared one of a file, so what this drops are page-table entries.
+        // The pages belong to the page cache; a dirty one stays there, dirty, until it is written.
+        // Who reads a slice of the mapping later finds the same bytes there, or has them read from
+        // the file again, where nobody writes them: INV-JOURNAL-1.
+        let advised = unsafe { mapping.unchecked_advise(UncheckedAdvice::DontNeed) };
+        if let Err(error) = advised {
+            // They leave when the kernel is short of memory, as they always did.
+            tracing::debug!(%error, "the pages of a journal segment could not be let go");
+        }
     }
 }
 

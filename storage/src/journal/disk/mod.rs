@@ -56,11 +56,14 @@ pub(crate) trait JournalFile: Send {
     fn syncer(&self) -> Arc<dyn SyncFile>;
 }
 
-/// A handle that syncs a file.
+/// A handle to a file for those who do not write it.
 pub(crate) trait SyncFile: Send + Sync {
     /// Waits until all that was written before is on the disk. After an error nothing that was
     /// written since the last success can be believed, whatever a later call says.
     fn sync(&self) -> io::Result<()>;
     /// Whether the owner or a slice of the file is still alive.
     fn is_held(&self) -> bool;
+    /// Takes the file's pages out of the process's memory. They stay in the page cache as long as
+    /// the kernel likes, and come back when somebody reads them.
+    fn let_go(&self);
 }

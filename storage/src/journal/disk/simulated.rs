@@ -416,4 +416,6 @@ impl SyncFile for SimulatedSync {
     fn is_held(&self) -> bool {
         self.token.strong_count() > 0
     }
+
+    fn let_go(&self) {}
 }
