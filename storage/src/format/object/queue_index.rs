@@ -338,6 +338,16 @@ impl QueueIndex {
             .take_while(move |block| block.pg == pg)
     }
 
+    /// The first queue of a placement group that comes after `after`; `None` as `after`: the first.
+    pub fn next_queue(&self, pg: PgId, after: Option<QueueUid>) -> Option<QueueUid> {
+        let is_past = |block: &BlockRef| match after {
+            Some(after) => (pg, after) < block.key(),
+            None => pg <= block.pg,
+        };
+        let mut blocks = self.starting_at(self.group_of(is_past));
+        blocks.find(is_past).filter(|block| block.pg == pg).map(|block| block.queue)
+    }
+
     /// The first block of the queue with this number.
     pub fn queue(&self, number: QueueNumber) -> Option<BlockRef> {
         let group = self.group_of(|first| first.number >= number);

@@ -107,6 +107,14 @@ proptest! {
         prop_assert_eq!(index.blocks(pg, queue, from).collect::<Vec<_>>(), wanted);
         let of_pg: Vec<BlockRef> = blocks.iter().copied().filter(|b| b.pg == pg).collect();
         prop_assert_eq!(index.blocks_of(pg).collect::<Vec<_>>(), of_pg);
+        let mut queues: Vec<QueueUid> =
+            blocks.iter().filter(|b| b.pg == pg).map(|b| b.queue).collect();
+        queues.dedup();
+        let mut walked = Vec::new();
+        while let Some(next) = index.next_queue(pg, walked.last().copied()) {
+            walked.push(next);
+        }
+        prop_assert_eq!(walked, queues);
         let number = QueueNumber(number);
         let first = blocks.iter().copied().find(|b| b.number == number);
         prop_assert_eq!(index.queue(number), first);
