@@ -5,8 +5,8 @@ use bytes::Bytes;
 use std::ops::ControlFlow;
 use storage::env::Env;
 use storage::{
-    Class, Draft, Epoch, JoinedBy, Level, Log, Patch, PgId, QueueOffset, QueueUid, RecordKind,
-    Store, StoreConfig,
+    Class, Draft, Entry, Epoch, JoinedBy, Level, Log, Patch, PgId, QueueOffset, QueueUid,
+    RecordKind, Store, StoreConfig,
 };
 
 const PG: PgId = PgId::new(1).unwrap();
@@ -44,9 +44,12 @@ pub(super) fn run(bench: &Bench) {
     ] {
         bench.time(name, GROUP, || runtime.block_on(append(&log, BUSY, level)));
     }
+    let before = store.fill().index.used;
     for _ in 0..INDEXED / GROUP {
         runtime.block_on(append(&log, FULL, Level::Async));
     }
+    let bytes = (store.fill().index.used - before) as f64;
+    bench.tell("queue index: a message", bytes / f64::from(INDEXED / GROUP * GROUP), "bytes");
     bench.time("queue index: scan 32 entries from the middle", 1, || {
         let mut seen = 0;
         log.scan(FULL, QueueOffset(u64::from(INDEXED / 2)), &mut |_| {
@@ -55,15 +58,21 @@ pub(super) fn run(bench: &Bench) {
         });
         seen
     });
+    let middle = entry_at(&log, u64::from(INDEXED / 2)).time;
+    bench.time("queue index: offset of a time", 1, || log.offset_at_time(FULL, middle));
     bench.time("queue index: bounds", 1, || log.bounds(FULL));
+    let lsn = entry_at(&log, 1).lsn;
+    bench.time("log: read one record, 1 KiB", 1, || log.read(lsn).unwrap());
+    runtime.block_on(store.close());
+}
+
+fn entry_at(log: &Log, offset: u64) -> Entry {
     let mut entry = None;
-    log.scan(FULL, QueueOffset(1), &mut |found| {
+    log.scan(FULL, QueueOffset(offset), &mut |found| {
         entry = Some(found);
         ControlFlow::Break(())
     });
-    let lsn = entry.unwrap().lsn;
-    bench.time("log: read one record, 1 KiB", 1, || log.read(lsn).unwrap());
-    runtime.block_on(store.close());
+    entry.unwrap()
 }
 
 async fn append(log: &Log, queue: QueueUid, level: Level) {

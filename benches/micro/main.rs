@@ -30,12 +30,19 @@ fn main() {
     consume::run(&bench);
 }
 
-/// Times steps whose names contain a word.
+/// Times steps, and says numbers, whose names contain a word.
 struct Bench {
     filter: String,
 }
 
 impl Bench {
+    /// A number that is not a time.
+    fn tell(&self, name: &str, value: f64, unit: &str) {
+        if name.contains(&self.filter) {
+            println!("{name:<52} {value:>10.1} {unit}");
+        }
+    }
+
     /// `step` does `each` of what `name` says.
     fn time<T>(&self, name: &str, each: u32, mut step: impl FnMut() -> T) {
         if !name.contains(&self.filter) {
