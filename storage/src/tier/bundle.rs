@@ -280,7 +280,9 @@ fn find(pg: PgId, range: &Range, knowledge: &dyn Knowledge) -> Result<Found, Bun
         let mut wrong = None;
         each_record(*lsn, payload, |at, record| {
             let queue = record.queue;
-            if *gone.entry(queue).or_insert_with(|| knowledge.is_gone(pg, queue)) {
+            // What is of no queue concerns them all.
+            let is_gone = || queue != QueueUid(0) && knowledge.is_gone(pg, queue);
+            if *gone.entry(queue).or_insert_with(is_gone) {
                 found.dropped += record.bytes().len() as u64;
                 return;
             }

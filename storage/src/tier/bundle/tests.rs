@@ -328,3 +328,33 @@ proptest! {
         prop_assert_eq!(Object::of(&made.parts).everything(), Ok(expected(&logs)));
     }
 }
+
+/// What a message costs beside its record, and how much must be read before the first block. Bodies
+/// that do not compress, so that what is counted is ours.
+#[test]
+fn a_message_costs_little_beside_its_record_and_one_read_has_the_tail() {
+    for (queues, messages, reads, bytes_max) in [(8, 8000, 1, 40.0), (4000, 4000, 1, 180.0)] {
+        let mut log = SampleLog::new(1);
+        let mut records = 0;
+        for number in 0..messages {
+            let word = |n| crate::format::object::mix64(number * 64 + n).to_le_bytes();
+            log.message(number % queues, 0, &(0..64).flat_map(word).collect::<Vec<u8>>());
+            if number % 100 == 99 {
+                log.cut();
+            }
+            records += 512 + 40;
+        }
+        let made = bundle(&mut [log]);
+        let object = Object::of(&made.parts);
+        let tail = object.tail().unwrap();
+        let beside = (made.finished.len - records) as f64 / messages as f64;
+        let tail_len = made.finished.len - tail.footer.tail_at;
+        println!(
+            "{messages} messages in {queues} queues: {beside:.1} bytes each beside the record, \
+             {} blocks, a tail of {tail_len} bytes",
+            tail.queues.len()
+        );
+        assert_eq!(object.gets.take(), reads);
+        assert!(beside < bytes_max, "{beside} bytes a message");
+    }
+}

@@ -152,7 +152,9 @@ fn take_change(take: &mut Take<'_>) -> Result<Change, FormatError> {
     })
 }
 
-/// Whether a record with these deltas is to be folded before it takes one more of `next` bytes.
+/// Whether a record with these deltas is to be folded before it takes one more of `next` bytes. A delta
+/// that is too large for an empty record is folded with the others ([`Overlay::push`]): the commit
+/// that would have brought it brings the new root.
 pub fn must_fold(deltas: &[Bytes], next: usize) -> bool {
     let bytes: usize = deltas.iter().map(Bytes::len).sum();
     deltas.len() >= DELTAS_MAX || bytes + next > DELTA_BYTES_MAX

@@ -17,6 +17,7 @@
 //! [`crate::format::object::Record::check`] likewise. Everything is counted in 64 bits.
 //! INV-MERGE-3: within a window a queue is in one run, or in runs of its own that follow each other;
 //! and windows follow each other in the log, too. So INV-MAN-4 holds for what comes out.
+mod operations;
 mod output;
 mod plan;
 mod state;
