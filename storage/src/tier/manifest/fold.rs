@@ -11,6 +11,30 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Below a part so small of what it aims at, a page is put together with a neighbour.
 const SMALL_PART: usize = 4;
 
+/// How many items a page aims at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSizes {
+    /// Entries of a page of runs; at least 1.
+    pub runs: usize,
+    /// Queues of a page of starts; at least 1.
+    pub starts: usize,
+}
+
+impl Default for PageSizes {
+    fn default() -> PageSizes {
+        PageSizes { runs: PAGE_ENTRIES, starts: START_PAGE_ENTRIES }
+    }
+}
+
+/// The pages that [`touched`] named, by their places in the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Of [`Root::pages`].
+    pub pages: BTreeMap<usize, RunPage>,
+    /// Of [`Root::starts`].
+    pub starts: BTreeMap<usize, StartPage>,
+}
+
 /// The pages that a fold needs, by their places in the root; ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
@@ -52,25 +76,25 @@ pub struct Folded {
 }
 
 /// Which pages the fold needs.
-pub fn touched(root: &Root, overlay: &Overlay) -> Touched {
-    let mut sizes: BTreeMap<usize, i64> = BTreeMap::new();
+pub fn touched(root: &Root, overlay: &Overlay, sizes: PageSizes) -> Touched {
+    let mut changes: BTreeMap<usize, i64> = BTreeMap::new();
     for key in overlay.added.keys() {
-        if let Some(at) = place_of_new(root, key) {
-            *sizes.entry(at).or_default() += 1;
+        if let Some(at) = place_of_new(root, key, sizes) {
+            *changes.entry(at).or_default() += 1;
         }
     }
     for key in &overlay.removed {
         if let Some(at) = root.page_of(key) {
-            *sizes.entry(at).or_default() -= 1;
+            *changes.entry(at).or_default() -= 1;
         }
     }
-    let mut pages: BTreeSet<usize> = sizes.keys().copied().collect();
-    for (at, change) in sizes {
+    let mut pages: BTreeSet<usize> = changes.keys().copied().collect();
+    for (at, change) in changes {
         let size = |at: usize| root.pages.get(at).map_or(i64::MAX, |page| page.entries.into());
         let left = size(at).saturating_add(change);
         let next = at + 1;
-        let fits = left.saturating_add(size(next)) <= PAGE_ENTRIES as i64;
-        if left < (PAGE_ENTRIES / SMALL_PART) as i64 && fits {
+        let fits = left.saturating_add(size(next)) <= sizes.runs as i64;
+        if left < sizes.runs.div_ceil(SMALL_PART) as i64 && fits {
             pages.insert(next);
         }
     }
@@ -79,9 +103,9 @@ pub fn touched(root: &Root, overlay: &Overlay) -> Touched {
 }
 
 /// Where a new entry goes; `None`: behind all pages, onto a page of its own.
-fn place_of_new(root: &Root, key: &Key) -> Option<usize> {
+fn place_of_new(root: &Root, key: &Key, sizes: PageSizes) -> Option<usize> {
     let last = root.pages.last()?;
-    if last.last < *key && last.entries as usize >= PAGE_ENTRIES {
+    if last.last < *key && last.entries as usize >= sizes.runs {
         return None;
     }
     root.page_of(key)
@@ -92,22 +116,23 @@ fn place_of_start(root: &Root, queue: QueueUid) -> Option<usize> {
     (!root.starts.is_empty()).then_some(at)
 }
 
-/// Puts the overlay into pages. `pages` and `starts` are those that [`touched`] named; `next_id`
-/// gives ids that were never used.
+/// Puts the overlay into pages. `brought`: those that [`touched`] named for the same sizes;
+/// `next_id` gives ids that were never used.
 ///
 /// # Errors
 /// When the overlay does not belong to the root, or the result does not read back.
 pub fn fold(
     root: &Root,
     overlay: &Overlay,
-    pages: &BTreeMap<usize, RunPage>,
-    starts: &BTreeMap<usize, StartPage>,
+    sizes: PageSizes,
+    brought: &Brought,
     epoch: Epoch,
     next_id: &mut dyn FnMut() -> ObjectId,
 ) -> Result<Folded, FoldRefused> {
-    let mut new = Writer { root, epoch, next_id, objects: Vec::new(), dropped: Vec::new() };
-    let run_pages = new.runs(overlay, pages)?;
-    let start_pages = new.starts(overlay, starts)?;
+    let mut new = Writer { root, sizes, epoch, next_id, objects: Vec::new(), dropped: Vec::new() };
+    let touched = touched(root, overlay, sizes);
+    let run_pages = new.runs(overlay, &touched.pages, &brought.pages)?;
+    let start_pages = new.starts(overlay, &touched.starts, &brought.starts)?;
     let mut lost = root.lost.clone();
     lost.extend(&overlay.lost);
     lost.sort_unstable();
@@ -135,6 +160,7 @@ fn check(root: &Root, overlay: &Overlay, folded: &Root) -> Result<(), FoldRefuse
 
 struct Writer<'a> {
     root: &'a Root,
+    sizes: PageSizes,
     epoch: Epoch,
     next_id: &'a mut dyn FnMut() -> ObjectId,
     objects: Vec<(ObjectName, Vec<u8>)>,
@@ -151,9 +177,9 @@ impl Writer<'_> {
     fn runs(
         &mut self,
         overlay: &Overlay,
+        touched: &BTreeSet<usize>,
         pages: &BTreeMap<usize, RunPage>,
     ) -> Result<Vec<PageRef>, FoldRefused> {
-        let touched = touched(self.root, overlay).pages;
         let mut removed = overlay.removed.clone();
         let mut added = overlay.added.iter().peekable();
         let mut all = Vec::new();
@@ -168,7 +194,7 @@ impl Writer<'_> {
             let page = pages.get(&at).ok_or(FoldRefused::Missing(at))?;
             open.extend(page.0.iter().map(|entry| (entry.key(), *entry)));
             while let Some((key, entry)) =
-                added.next_if(|(key, _)| place_of_new(self.root, key) == Some(at))
+                added.next_if(|(key, _)| place_of_new(self.root, key, self.sizes) == Some(at))
             {
                 if open.insert(*key, *entry).is_some() {
                     return Err(FoldRefused::Twice(entry.object));
@@ -196,7 +222,7 @@ impl Writer<'_> {
         all: &mut Vec<PageRef>,
     ) -> Result<(), FoldRefused> {
         let entries: Vec<RunEntry> = entries.into_values().collect();
-        for part in cut(&entries, PAGE_ENTRIES, is_end) {
+        for part in cut(&entries, self.sizes.runs, is_end) {
             let bytes = RunPage(part.to_vec()).encode();
             let page = PageRef::of(self.put(bytes), part);
             if let Some((_, bytes)) = self.objects.last() {
@@ -210,9 +236,9 @@ impl Writer<'_> {
     fn starts(
         &mut self,
         overlay: &Overlay,
+        touched: &BTreeSet<usize>,
         pages: &BTreeMap<usize, StartPage>,
     ) -> Result<Vec<StartRef>, FoldRefused> {
-        let touched = touched(self.root, overlay).starts;
         let mut changes = overlay.starts.iter().peekable();
         let mut all = Vec::new();
         for (at, known) in self.root.starts.iter().enumerate() {
@@ -244,7 +270,7 @@ impl Writer<'_> {
         all: &mut Vec<StartRef>,
     ) -> Result<(), FoldRefused> {
         let starts: Vec<(QueueUid, QueueOffset)> = starts.into_iter().collect();
-        for part in cut(&starts, START_PAGE_ENTRIES, false) {
+        for part in cut(&starts, self.sizes.starts, false) {
             let page = StartPage(part.to_vec());
             let known = StartRef::of(self.put(page.encode()), &page);
             if let Some((_, bytes)) = self.objects.last() {
@@ -275,6 +301,7 @@ fn change_start(
 
 /// Parts of at most `aim` items: all full but the last, or all alike.
 fn cut<T>(items: &[T], aim: usize, is_end: bool) -> impl Iterator<Item = &[T]> {
+    let aim = aim.max(1);
     let parts = items.len().div_ceil(aim).max(1);
     let size = if is_end { aim } else { items.len().div_ceil(parts).max(1) };
     items.chunks(size)

@@ -24,6 +24,7 @@ pub(super) struct Message {
 pub(super) struct Group {
     pub(super) pg: PgId,
     pub(super) root: Root,
+    pub(super) sizes: PageSizes,
     pub(super) deltas: Vec<Bytes>,
     pub(super) store: HashMap<ObjectName, Vec<u8>>,
     pub(super) page_reads: Cell<u32>,
@@ -44,6 +45,7 @@ impl Group {
         Group {
             pg,
             root: Root::empty(pg),
+            sizes: PageSizes::default(),
             deltas: Vec::new(),
             store: HashMap::new(),
             page_reads: Cell::new(0),
@@ -80,13 +82,14 @@ impl Group {
 
     pub(super) fn fold(&mut self) -> (usize, usize) {
         let overlay = self.overlay();
-        let touched = touched(&self.root, &overlay);
-        let pages: BTreeMap<usize, RunPage> =
-            touched.pages.iter().map(|at| (*at, self.page(*at))).collect();
-        let starts = touched.starts.iter().map(|at| (*at, self.start_page(*at))).collect();
+        let touched = touched(&self.root, &overlay, self.sizes);
+        let brought = Brought {
+            pages: touched.pages.iter().map(|at| (*at, self.page(*at))).collect(),
+            starts: touched.starts.iter().map(|at| (*at, self.start_page(*at))).collect(),
+        };
         let mut next_id = self.next_id;
         let root = &self.root;
-        let folded = fold(root, &overlay, &pages, &starts, Epoch(2), &mut || {
+        let folded = fold(root, &overlay, self.sizes, &brought, Epoch(2), &mut || {
             next_id += 1;
             ObjectId { id: next_id, nonce: 5 }
         })

@@ -4,7 +4,6 @@ use crate::env::Timestamp;
 use crate::format::{Epoch, FormatError, Lsn, PgId, QueueOffset, QueueUid};
 use crate::tier::ObjectId;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn run(id: u64, from: u64, to: u64) -> RunEntry {
@@ -110,7 +109,8 @@ fn deltas_that_do_not_follow_are_refused() {
     assert!(matches!(Overlay::of(&root, &removed), Err(DeltaRefused::Twice(_))));
     let overlay = Overlay::of(&root, &removed[..1]).unwrap();
     let mut id = || ObjectId { id: 1, nonce: 1 };
-    let folded = fold(&root, &overlay, &BTreeMap::new(), &BTreeMap::new(), Epoch(1), &mut id);
+    let folded =
+        fold(&root, &overlay, PageSizes::default(), &Brought::default(), Epoch(1), &mut id);
     assert_eq!(folded.unwrap_err(), FoldRefused::NotThere(key.object));
 }
 
@@ -192,6 +192,7 @@ fn tens_of_thousands_of_entries_stay_small_and_are_found_with_few_reads() {
     let root = &group.root;
     let entries = root.entries() as usize;
     assert_eq!(entries, group.model.len());
+    assert_eq!(group.select(&Query::default()), group.model);
     let pages: usize = root.pages.iter().map(|page| page.page.len as usize).sum();
     println!(
         "{entries} entries: {} pages, {pages} bytes, {:.1} an entry; root {} bytes",
@@ -279,8 +280,11 @@ fn check(group: &Group) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn it_says_what_a_plain_list_would(steps in proptest::collection::vec(step(), 1..40)) {
+    fn it_says_what_a_plain_list_would(
+        steps in proptest::collection::vec(step(), 1..60), runs in 1..12usize, starts in 1..5usize,
+    ) {
         let mut group = Group::new();
+        group.sizes = PageSizes { runs, starts };
         for step in steps {
             match step {
                 Step::Bundle(queues, seconds) => group.bundle(&queues, seconds),
