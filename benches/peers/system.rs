@@ -265,22 +265,11 @@ fn write_settings(folder: &Path, flush: &str) -> io::Result<Settings> {
 
 /// Fetches Apache's jars into .tools of this clone, once.
 pub(crate) fn fetch_apache(root: &Path) -> io::Result<PathBuf> {
-    let tools = root.join(".tools");
-    let jars = tools.join("apache-rocketmq/lib");
-    if jars.join(".complete").exists() {
-        return Ok(jars);
-    }
-    let status = Command::new("mvn")
-        .args(["-q", "-B", "-f"])
-        .arg(root.join("benches/peers/apache/pom.xml"))
-        .arg(format!("-Dmaven.repo.local={}", tools.join("m2").display()))
-        .arg("org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies")
-        .arg(format!("-DoutputDirectory={}", jars.display()))
-        .arg("-DincludeScope=runtime")
-        .status()?;
-    if !status.success() {
+    let output = Command::new(root.join("benches/peers/apache/fetch"))
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
         return Err(io::Error::other("Apache RocketMQ's jars cannot be fetched"));
     }
-    std::fs::write(jars.join(".complete"), "")?;
-    Ok(jars)
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
 }

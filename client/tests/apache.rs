@@ -1,5 +1,6 @@
 //! The client against Apache's own proxy, or any other server that is there already.
 //!
+//! `client/tests/apache/run` starts Apache's servers and runs this; against a server that is there:
 //! `ROCKETMQ_PROXY=127.0.0.1:8081 cargo test -p stratamq-client --test apache -- --ignored`
 //!
 //! The topic `ROCKETMQ_TOPIC` (default `stratamq-client`, of type `NORMAL`) must exist, and the
