@@ -3,7 +3,7 @@
 use super::delta::Overlay;
 use super::entry::{QueueSet, RunEntry};
 use super::page::RunPage;
-use super::root::PageRef;
+use super::root::{PageRef, Root};
 use crate::env::Timestamp;
 use crate::format::{Lsn, QueueOffset, QueueUid};
 
@@ -62,12 +62,17 @@ pub fn select<'a>(
     pages: impl IntoIterator<Item = &'a RunPage>,
     overlay: &Overlay,
 ) -> Vec<RunEntry> {
-    let of_pages = pages.into_iter().flat_map(|page| &page.0);
-    let of_pages = of_pages.filter(|entry| !overlay.removed.contains(&entry.key()));
-    let all = of_pages.chain(overlay.added.values());
-    let mut found: Vec<RunEntry> = all.filter(|entry| query.is_met_by(entry)).copied().collect();
+    let mut found: Vec<RunEntry> =
+        pages.into_iter().flat_map(|page| select_in(query, page, overlay)).collect();
+    found.extend(overlay.added.values().filter(|entry| query.is_met_by(entry)));
     found.sort_unstable_by_key(RunEntry::key);
     found
+}
+
+/// The entries of one page that are meant and that no delta removed, in order.
+pub fn select_in(query: &Query, page: &RunPage, overlay: &Overlay) -> Vec<RunEntry> {
+    let stays = |entry: &&RunEntry| !overlay.removed.contains(&entry.key());
+    page.0.iter().filter(stays).filter(|entry| query.is_met_by(entry)).copied().collect()
 }
 
 /// What a search for an offset wants next.
@@ -92,13 +97,28 @@ pub struct OffsetSearch {
     /// Has no message before the offset, but a later one.
     next: Option<RunEntry>,
     found: bool,
+    /// An object has messages before the offset, and none at or after it.
+    has_earlier: bool,
+    /// Ends of the list that are asked before its middle.
+    ends: u8,
 }
 
 impl OffsetSearch {
     /// A search among what [`select`] gave for [`Query::queue`].
     pub fn new(queue: QueueUid, wanted: QueueOffset, entries: Vec<RunEntry>) -> OffsetSearch {
+        OffsetSearch::of(queue, wanted, entries, 0)
+    }
+
+    /// A search in one page of many, for a [`PageSearch`]: the last and the first entry are asked
+    /// first, since mostly it is only to be known on which side the offset lies.
+    pub fn in_page(queue: QueueUid, wanted: QueueOffset, entries: Vec<RunEntry>) -> OffsetSearch {
+        OffsetSearch::of(queue, wanted, entries, 2)
+    }
+
+    fn of(queue: QueueUid, wanted: QueueOffset, entries: Vec<RunEntry>, ends: u8) -> OffsetSearch {
         let left = entries.into_iter().filter(|entry| entry.queues.has(queue)).collect();
-        let mut search = OffsetSearch { queue, wanted, left, next: None, found: false };
+        let (next, found, has_earlier) = (None, false, false);
+        let mut search = OffsetSearch { queue, wanted, left, next, found, has_earlier, ends };
         search.use_known();
         search
     }
@@ -114,8 +134,14 @@ impl OffsetSearch {
         }
     }
 
+    /// The entry to look into next.
     fn middle(&self) -> Option<usize> {
-        (!self.left.is_empty()).then_some(self.left.len() / 2)
+        let last = self.left.len().checked_sub(1)?;
+        Some(match self.ends {
+            2.. => last,
+            1 => 0,
+            0 => self.left.len() / 2,
+        })
     }
 
     /// What comes next.
@@ -136,12 +162,16 @@ impl OffsetSearch {
     }
 
     fn halve(&mut self, at: usize, offsets: Option<(QueueOffset, QueueOffset)>) {
+        if offsets.is_some() {
+            self.ends = self.ends.saturating_sub(1);
+        }
         match offsets {
             None => {
                 self.left.remove(at);
             }
             Some((_, last)) if last < self.wanted => {
                 self.left.drain(..=at);
+                self.has_earlier = true;
             }
             Some((first, _)) => {
                 self.next = self.left.get(at).copied();
@@ -154,5 +184,64 @@ impl OffsetSearch {
     /// Whose messages are looked for.
     pub const fn queue(&self) -> QueueUid {
         self.queue
+    }
+}
+
+/// A search for the page that has the object with an offset, so that few pages are read of a
+/// manifest that nobody has cached. Per page an [`OffsetSearch::in_page`] is run, among what
+/// [`select_in`] gives; what deltas added is searched first, as if it were a page.
+#[derive(Clone, Debug)]
+pub struct PageSearch {
+    /// Places in [`Root::pages`], ascending.
+    left: Vec<usize>,
+    /// The best so far.
+    next: Option<RunEntry>,
+}
+
+impl PageSearch {
+    /// A search for a queue's offset. `added`: the finished search among what deltas added, which is
+    /// what [`select`] gives with no page.
+    pub fn new(root: &Root, added: &OffsetSearch) -> PageSearch {
+        let left = root.pages(&Query::queue(added.queue)).collect();
+        let mut search = PageSearch { left, next: added.next };
+        if added.found {
+            search.left.clear();
+        }
+        search
+    }
+
+    /// The page to look into next; `None`: the search is over.
+    pub fn page(&self) -> Option<usize> {
+        self.left.get(self.left.len() / 2).copied()
+    }
+
+    /// Takes the finished search in that page.
+    pub fn feed(&mut self, in_page: &OffsetSearch) {
+        let at = self.left.len() / 2;
+        if at >= self.left.len() {
+            return;
+        }
+        match in_page.next {
+            Some(entry) if in_page.found => {
+                self.next = Some(entry);
+                self.left.clear();
+            }
+            Some(entry) => {
+                let nearer = self.next.filter(|next| next.key() < entry.key());
+                self.next = Some(nearer.unwrap_or(entry));
+                if in_page.has_earlier { self.left.clear() } else { self.left.truncate(at) }
+            }
+            None if in_page.has_earlier => {
+                self.left.drain(..=at);
+            }
+            None => {
+                self.left.remove(at);
+            }
+        }
+    }
+
+    /// The object that has the offset or the next message; `None`: no object has one.
+    pub const fn found(&self) -> Option<RunEntry> {
+        self.next
     }
 }

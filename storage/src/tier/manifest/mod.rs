@@ -32,7 +32,7 @@ mod root;
 pub use delta::{Change, DELTA_BYTES_MAX, DELTAS_MAX, Delta, DeltaRefused, Overlay, must_fold};
 pub use entry::{Key, Origin, QueueBloom, QueueSet, RunEntry, Window};
 pub use fold::{Brought, FoldRefused, Folded, PageSizes, Touched, fold, touched};
-pub use lookup::{OffsetSearch, OffsetStep, Query, select};
+pub use lookup::{OffsetSearch, OffsetStep, PageSearch, Query, select, select_in};
 pub use operations::{ReplaceRefused, Replaced, ends_in, expired, replace, start_by_size};
 pub use page::{PAGE_ENTRIES, RunPage, START_PAGE_ENTRIES, StartPage};
 pub use root::{PageRef, Root, StartRef};

@@ -244,23 +244,45 @@ impl Group {
 
     /// The object with the message at or after an offset, and the objects asked for it.
     pub(super) fn find(&self, queue: QueueUid, wanted: QueueOffset) -> (Option<RunEntry>, usize) {
-        let candidates = self.select(&Query::queue(queue));
-        let mut search = OffsetSearch::new(queue, wanted, candidates);
-        let mut probes = 0;
-        loop {
-            match search.step() {
-                OffsetStep::Probe(entry) => {
-                    probes += 1;
-                    let offsets = self.contents[&entry.object]
-                        .iter()
-                        .filter(|message| message.queue == queue)
-                        .map(|message| message.offset);
-                    let bounds = offsets.clone().min().zip(offsets.max());
-                    search.feed(bounds);
-                }
-                OffsetStep::Found(entry) => return (Some(entry), probes),
-                OffsetStep::Nothing => return (None, probes),
-            }
+        let entries = self.select(&Query::queue(queue));
+        let mut search = OffsetSearch::new(queue, wanted, entries);
+        let probes = self.ask(&mut search);
+        match search.step() {
+            OffsetStep::Found(entry) => (Some(entry), probes),
+            OffsetStep::Probe(_) | OffsetStep::Nothing => (None, probes),
         }
+    }
+
+    /// The same, reading as few pages as can be.
+    pub(super) fn find_cold(
+        &self,
+        queue: QueueUid,
+        wanted: QueueOffset,
+    ) -> (Option<RunEntry>, usize) {
+        let (overlay, query) = (self.overlay(), Query::queue(queue));
+        let mut added = OffsetSearch::new(queue, wanted, select(&query, [], &overlay));
+        let mut probes = self.ask(&mut added);
+        let mut search = PageSearch::new(&self.root, &added);
+        while let Some(at) = search.page() {
+            let entries = select_in(&query, &self.page(at), &overlay);
+            let mut in_page = OffsetSearch::in_page(queue, wanted, entries);
+            probes += self.ask(&mut in_page);
+            search.feed(&in_page);
+        }
+        (search.found(), probes)
+    }
+
+    /// Answers a search out of the objects; how many were asked.
+    fn ask(&self, search: &mut OffsetSearch) -> usize {
+        let mut probes = 0;
+        while let OffsetStep::Probe(entry) = search.step() {
+            probes += 1;
+            let offsets = self.contents[&entry.object]
+                .iter()
+                .filter(|message| message.queue == search.queue())
+                .map(|message| message.offset);
+            search.feed(offsets.clone().min().zip(offsets.max()));
+        }
+        probes
     }
 }
