@@ -57,7 +57,11 @@ fn a_message_costs_no_more_allocations_and_copies_than_it_did() {
     let (send, receive) = client.block_on(send_and_receive(grpc));
     server.block_on(gateway.stop());
 
-    eprintln!("per message: send {send:?}, receive and acknowledge {receive:?}");
+    // benches/peers reads these lines.
+    for (name, cost) in [("send", &send), ("receive_ack", &receive)] {
+        eprintln!("counted {name}_allocations {:.1}", cost.allocations);
+        eprintln!("counted {name}_body_copies {:.2}", cost.copies);
+    }
     assert!(send.allocations <= SEND_ALLOCATIONS_MAX, "allocations of a send: {send:?}");
     assert!(receive.allocations <= RECEIVE_ALLOCATIONS_MAX, "of a receive: {receive:?}");
     if !guard_counts::COPIES_ARE_COUNTED {

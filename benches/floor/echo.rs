@@ -17,8 +17,10 @@ type Stream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Sta
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
-/// Serves on a free port of the loopback address, which it prints, until the process is ended.
-pub(crate) fn serve_until_killed() -> io::Result<()> {
+/// Serves on a free port of the loopback address, which it prints, until the process is ended; with
+/// the gateway's windows, or those that HTTP/2 begins with.
+pub(crate) fn serve_until_killed(gateways_windows: bool) -> io::Result<()> {
+    let window = |bytes: u32| gateways_windows.then_some(bytes);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -29,8 +31,8 @@ pub(crate) fn serve_until_killed() -> io::Result<()> {
             socket.and_then(|socket| socket.set_nodelay(true).map(|()| socket))
         };
         tonic::transport::Server::builder()
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(window(STREAM_WINDOW_BYTES))
+            .initial_connection_window_size(window(CONNECTION_WINDOW_BYTES))
             .add_service(MessagingServiceServer::new(Echo))
             .serve_with_incoming(TcpListenerStream::new(listener).map(nodelay))
             .await

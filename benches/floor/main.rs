@@ -14,7 +14,7 @@ const GROUPS: [u64; 6] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 
 
 fn main() -> std::io::Result<()> {
     if std::env::args().any(|argument| argument == "--echo-server") {
-        return floor::echo::serve_until_killed();
+        return floor::echo::serve_until_killed(true);
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let results = serde_json::json!({

@@ -1,5 +1,6 @@
 //! What the numbers should be, and what they are.
 
+use super::report::shown;
 use super::round::Numbers;
 use serde::Serialize;
 
@@ -36,6 +37,8 @@ pub(crate) struct Outcome {
     pub(crate) achieved: f64,
     pub(crate) goal: f64,
     pub(crate) met: bool,
+    /// Where it was missed: what stands in the way, in words, with its numbers.
+    pub(crate) in_the_way: Vec<String>,
 }
 
 const fn goal(
@@ -185,7 +188,36 @@ fn outcome(goal: &Goal, numbers: &Numbers) -> Option<Outcome> {
         AtMost => achieved <= goal.goal,
     };
     let Goal { measure, unit, goal, .. } = *goal;
-    Some(Outcome { measure, unit, ours, other, achieved, goal, met })
+    let missed = !met && goal > 0.0;
+    let in_the_way = if missed { in_the_way(measure, numbers) } else { Vec::new() };
+    Some(Outcome { measure, unit, ours, other, achieved, goal, met, in_the_way })
+}
+
+/// What a missed goal is to be read with: words, the number's name, its unit.
+fn in_the_way(measure: &str, numbers: &Numbers) -> Vec<String> {
+    const DEEP: [(&str, &str, &str); 6] = [
+        ("an empty echo of the same requests moves", "floor.echo.deep_bytes_per_s", "B/s"),
+        ("of its two cores the echo takes, a message", "floor.echo.deep_server_cpu_us", "us"),
+        ("and its client", "floor.echo.deep_client_cpu_us", "us"),
+        ("ours takes, a message", "ours.deep_server_cpu_us", "us"),
+        ("and its client", "ours.deep_client_cpu_us", "us"),
+        ("a group that a sync made durable had", "ours.deep_group_bytes", "bytes"),
+    ];
+    const SENDS: [(&str, &str, &str); 7] = [
+        ("the empty echo takes of the server, a send", "floor.echo.send_server_cpu_us", "us"),
+        ("and of the client", "floor.echo.send_client_cpu_us", "us"),
+        ("ours takes of the server at local", "ours.local.send_server_cpu_us", "us"),
+        ("at async", "ours.async.send_server_cpu_us", "us"),
+        ("and of the client", "ours.local.send_client_cpu_us", "us"),
+        ("Apache's client takes", "apache.async.send_client_cpu_us", "us"),
+        ("one write + fdatasync of 4 KiB takes", "floor.disk_sync_p50_us", "us"),
+    ];
+    let what: &[_] = if measure.starts_with("batched") { &DEEP } else { &SENDS };
+    let line = |(words, name, unit): &(&str, &str, &str)| {
+        let value = numbers.get(*name)?;
+        Some(format!("{words} {}", shown(*value, unit)))
+    };
+    what.iter().filter_map(line).collect()
 }
 
 /// The disk's rate at the measured group size nearest to the one that was made; at 1 MiB where the

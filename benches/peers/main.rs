@@ -12,6 +12,7 @@
 //! It needs `java` and `mvn` for Apache, which is fetched into `.tools/`.
 #![expect(clippy::disallowed_methods, reason = "a measurement of processes uses the real clock")]
 
+mod counts;
 #[path = "../floor/mod.rs"]
 mod floor;
 mod goals;
@@ -40,8 +41,11 @@ struct Asked {
 }
 
 fn main() -> io::Result<()> {
-    if std::env::args().any(|argument| argument == "--echo-server") {
-        return floor::echo::serve_until_killed();
+    let first = std::env::args().nth(1);
+    match first.as_deref() {
+        Some(system::ECHO) => return floor::echo::serve_until_killed(true),
+        Some(system::ECHO_SMALL_WINDOWS) => return floor::echo::serve_until_killed(false),
+        _ => {}
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Some(asked) = read_arguments(root) else {
@@ -76,6 +80,7 @@ fn main() -> io::Result<()> {
         round.floor()?;
         if number == 0 {
             scale::measure(&kit, &mut round.numbers)?;
+            counts::measure(&kit, &mut round.numbers)?;
         }
         rounds.push(round.numbers);
     }

@@ -50,7 +50,7 @@ pub(crate) fn svg(outcomes: &[Outcome]) -> String {
 }
 
 fn row(svg: &mut String, outcome: &Outcome, y: f64) {
-    let Outcome { measure, unit, ours, other, achieved, goal, met } = outcome;
+    let Outcome { measure, unit, ours, other, achieved, goal, met, .. } = outcome;
     let (one, end) = (place(1.0), place(*achieved));
     let (from, width) = (one.min(end), (one - end).abs().max(1.0));
     let colour = if *met { "#2a7f62" } else { "#c0572b" };

@@ -44,11 +44,32 @@ impl Processes {
             let stat = std::fs::read_to_string(proc.join("stat"))?;
             let status = std::fs::read_to_string(proc.join("status"))?;
             all.cpu += cpu(&stat).ok_or_else(|| io::Error::other("an unknown /proc/PID/stat"))?;
-            let mib = |name: &str| kib(&status, name) / 1024.0;
+            let mib = |name: &str| first_number(&status, name) / 1024.0;
             all.anonymous += mib("RssAnon:");
             all.resident += mib("RssAnon:") + mib("RssFile:") + mib("RssShmem:");
         }
         Ok(all)
+    }
+
+    /// How often their threads went to sleep so far, which is how often they were woken. Not cheap
+    /// where there are hundreds of threads.
+    pub(crate) fn wakeups(&self) -> io::Result<f64> {
+        let mut all = 0.0;
+        for child in &self.0 {
+            let tasks = Path::new("/proc").join(child.id().to_string()).join("task");
+            for task in std::fs::read_dir(tasks)? {
+                // One that ended meanwhile is not counted.
+                if let Ok(status) = std::fs::read_to_string(task?.path().join("status")) {
+                    all += first_number(&status, "voluntary_ctxt_switches:");
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The one that was started last.
+    pub(crate) fn last_pid(&self) -> Option<u32> {
+        self.0.last().map(Child::id)
     }
 
     /// Waits until a socket can be connected to at `port` of the loopback address.
@@ -127,8 +148,8 @@ fn cpu(stat: &str) -> Option<Duration> {
     Some(TICK * (user + system))
 }
 
-/// A line of /proc/PID/status that is in kB; 0 where there is none.
-fn kib(status: &str, name: &str) -> f64 {
+/// The number of a line of /proc/PID/status, memory in KiB; 0 where there is no such line.
+fn first_number(status: &str, name: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
     number.and_then(|number| number.parse().ok()).unwrap_or(0.0)

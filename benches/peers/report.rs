@@ -55,7 +55,7 @@ impl Results {
         page.push_str(
             "| measure | StrataMQ | other | achieved | goal | |\n|---|---:|---:|---:|---:|---|\n",
         );
-        for Outcome { measure, unit, ours, other, achieved, goal, met } in outcomes {
+        for Outcome { measure, unit, ours, other, achieved, goal, met, .. } in outcomes {
             let other = other.map_or_else(|| "-".to_owned(), |other| shown(other, unit));
             let times = |value: f64| match other.as_str() {
                 "-" => shown(value, unit),
@@ -69,6 +69,15 @@ impl Results {
             };
             let _ =
                 writeln!(page, "| {measure} | {ours} | {other} | {achieved} | {goal} | {met} |");
+        }
+        for missed in outcomes.iter().filter(|outcome| !outcome.in_the_way.is_empty()) {
+            let _ = write!(
+                page,
+                "\n**{}**: what stands in the way. Client and server share the cores, so what one \
+                 message costs both bounds what can be moved: {}.\n",
+                missed.measure,
+                missed.in_the_way.join("; "),
+            );
         }
         page.push_str("\n## Every number\n\nMedian, and the least and most of the rounds.\n\n");
         page.push_str("| number | median | least | most |\n|---|---:|---:|---:|\n");

@@ -5,7 +5,7 @@
 
 use super::floor;
 use super::process::Usage;
-use super::system::{Kit, System};
+use super::system::{ECHO, ECHO_SMALL_WINDOWS, Kit, System};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -31,7 +31,7 @@ pub(crate) struct Amount {
 }
 
 /// The shape of every closed load, in one place.
-const LOAD: [&str; 3] = ["--connections=4", "--in-flight=256", "--size=1KiB"];
+pub(crate) const LOAD: [&str; 3] = ["--connections=4", "--in-flight=256", "--size=1KiB"];
 const GROUPS: [u64; 6] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
@@ -54,7 +54,7 @@ impl Round<'_> {
         self.receive("ours", &system)?;
         self.one_by_one("ours", &system)?;
         self.end_to_end("ours", &system)?;
-        self.deep(&system)
+        self.deep("ours", &system)
     }
 
     pub(crate) fn apache(&mut self) -> io::Result<()> {
@@ -86,8 +86,13 @@ impl Round<'_> {
         self.note("floor.memcpy_crc32c_bytes_per_s", memory.bytes_per_second);
         let tcp = floor::tcp::measure(4, 64, each)?;
         self.note("floor.tcp_echo_per_s", tcp.requests_per_second);
-        let echo = self.kit.echo()?;
-        self.send("floor.echo", &echo, "send")
+        let modes = [("floor.echo", ECHO), ("floor.echo_small_windows", ECHO_SMALL_WINDOWS)];
+        for (name, mode) in modes {
+            let echo = self.kit.echo(mode)?;
+            self.send(name, &echo, "send")?;
+            self.deep(name, &echo)?;
+        }
+        Ok(())
     }
 
     fn note(&mut self, name: &str, value: f64) {
@@ -105,12 +110,15 @@ impl Round<'_> {
 
     fn send(&mut self, name: &str, system: &System, topic: &str) -> io::Result<()> {
         let time = format!("--duration={}s", self.amount.seconds);
+        let before = system.processes.wakeups()?;
         let (result, usage) = self.bench(system, &["send", topic, &time, "--warm-up=1s"], &LOAD)?;
+        let wakeups = system.processes.wakeups()? - before;
         self.took_all(name, &result, "send")?;
         self.note(&format!("{name}.send_per_s"), number(&result, "send", "messages_per_second"));
         self.latency(name, "send", &result, "send");
         // The server worked for the warm-up too.
         let all = number(&result, "send", "messages_per_second") * as_f64(self.amount.seconds);
+        self.note(&format!("{name}.send_server_wakeups"), wakeups / all);
         self.note(&format!("{name}.send_server_cpu_us"), usage.cpu.as_secs_f64() * 1e6 / all);
         self.client(name, "send", &result, all);
         self.memory(name, usage);
@@ -126,8 +134,11 @@ impl Round<'_> {
         let time = format!("--duration={}s", self.amount.seconds);
         let target = fill.replace("--fill", "--messages");
         let words = ["receive", "receive", &target, &time, "--ack=each", "--receivers=16"];
+        let before = system.processes.wakeups()?;
         let (result, usage) = self.bench(system, &words, &["--connections=4"])?;
         let acks = number(&result, "ack", "messages");
+        let wakeups = system.processes.wakeups()? - before;
+        self.note(&format!("{name}.receive_ack_server_wakeups"), wakeups / acks);
         self.note(
             &format!("{name}.receive_ack_per_s"),
             number(&result, "ack", "messages_per_second"),
@@ -157,17 +168,25 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Batched sends with deep queues, to be read against the disk at the group size that they made.
-    fn deep(&mut self, system: &System) -> io::Result<()> {
+    /// Batched sends with deep queues, to be read against the disk at the group size that they made,
+    /// and against an echo of the same requests.
+    fn deep(&mut self, name: &str, system: &System) -> io::Result<()> {
         let time = format!("--duration={}s", self.amount.seconds);
         let words = ["send", "deep", &time, "--warm-up=1s", "--batch=32", "--connections=4"];
         let before = groups(system);
-        let (result, _) = self.bench(system, &words, &["--in-flight=128", "--size=1KiB"])?;
-        self.note("ours.deep_bytes_per_s", number(&result, "send", "bytes_per_second"));
+        let (result, usage) = self.bench(system, &words, &["--in-flight=128", "--size=1KiB"])?;
+        self.note(&format!("{name}.deep_bytes_per_s"), number(&result, "send", "bytes_per_second"));
+        let all = number(&result, "send", "messages_per_second") * as_f64(self.amount.seconds);
+        let cpu = usage.cpu.as_secs_f64() * 1e6 / all;
+        self.note(&format!("{name}.deep_server_cpu_us"), cpu);
+        self.client(name, "deep", &result, all);
         if let (Some((bytes, count)), Some((bytes_before, count_before))) = (groups(system), before)
             && count > count_before
         {
-            self.note("ours.deep_group_bytes", (bytes - bytes_before) / (count - count_before));
+            self.note(
+                &format!("{name}.deep_group_bytes"),
+                (bytes - bytes_before) / (count - count_before),
+            );
         }
         Ok(())
     }

@@ -14,6 +14,10 @@ const QUEUES: u32 = 8;
 const JOURNAL: &str = "8GiB";
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Arguments with which this bench's binary is an echo server.
+pub(crate) const ECHO: &str = "--echo-server";
+pub(crate) const ECHO_SMALL_WINDOWS: &str = "--echo-server-small-windows";
+
 /// Apache's ports: its own are often taken on a machine where it was tried out.
 const NAME_SERVER_PORT: u16 = 29_876;
 const BROKER_PORT: u16 = 30_911;
@@ -142,13 +146,13 @@ impl Kit {
     }
 
     /// The floor's gRPC echo.
-    pub(crate) fn echo(&self) -> io::Result<System> {
+    pub(crate) fn echo(&self, mode: &str) -> io::Result<System> {
         let folder = self.fresh("echo")?;
         let log = folder.join("log");
         let began = Instant::now();
         let mut processes = Processes::none();
         let mut command = Command::new(&self.echo);
-        command.arg("--echo-server");
+        command.arg(mode);
         processes.start(command, &log)?;
         let endpoint = loop {
             let text = std::fs::read_to_string(&log)?;
