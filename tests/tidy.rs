@@ -17,6 +17,7 @@ const LINE_LENGTH_MAX: usize = 120;
 const CRATE_ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("storage", &[]),
+    ("storage/bucket", &["storage"]),
     ("metadata", &["protocol", "storage"]),
     ("gateway", &["protocol", "storage", "metadata", "client"]),
     ("client", &["protocol"]),

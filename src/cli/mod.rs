@@ -1,5 +1,5 @@
-//! The operator's commands: `stratamq topic | group | message | cluster | config | context |
-//! bench`.
+//! The operator's commands: `stratamq topic | group | message | cluster | store | config | context
+//! | bench`.
 //!
 //! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would.
 //! A command prints what it did and what to try next; with `--json` it prints only data. What fails
@@ -18,6 +18,7 @@ mod message;
 mod meter;
 mod print;
 mod progress;
+mod store;
 mod topic;
 
 use clap::Subcommand;
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     /// Show the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Check and make the object store
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Check settings before a start, show those of a running broker
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -58,6 +62,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Group(command) => command.json(),
         Command::Message(command) => command.json(),
         Command::Cluster(command) => command.json(),
+        Command::Store(command) => command.json(),
         Command::Config(command) => command.json(),
         Command::Context(command) => command.json(),
         Command::Bench(command) => command.json(),
@@ -87,6 +92,7 @@ async fn execute(command: Command, printer: &mut Printer) -> Result<(), Failure>
         Command::Group(command) => group::execute(command, printer).await,
         Command::Message(command) => message::execute(command, printer).await,
         Command::Cluster(command) => cluster::execute(command, printer).await,
+        Command::Store(command) => store::execute(command, printer).await,
         Command::Config(command) => config::execute(command, printer).await,
         Command::Context(command) => context::execute(command, printer),
         Command::Bench(command) => bench::execute(command, printer).await,

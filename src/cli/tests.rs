@@ -45,6 +45,8 @@ fn what_the_hints_say_can_be_typed() {
         "message get --topic orders --queue strata-0000/0 --offset 42",
         "message tail hello --since 2026-08-05 --idle 1s --json",
         "cluster info --context prod",
+        "store check --store s3://mq-prod/eu --object-lock --json",
+        "store create --store d --dry-run",
         "config check --data d --journal-capacity 64GiB --json",
         "config show",
         "context add prod --admin 10.0.0.7:8082 --endpoint mq.example.org:8081 --tls",

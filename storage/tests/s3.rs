@@ -4,7 +4,7 @@
 use object_store::StaticCredentialProvider;
 use std::sync::Arc;
 use storage::env::Env;
-use storage::object::{AwsCredential, AwsCredentialProvider, Bucket, Error, Refusal, StoreUrl};
+use storage::object::{AwsCredential, Bucket, Error, Refusal, S3Access, StoreUrl};
 
 /// The store to test against; `None` where there is none.
 fn url() -> Option<StoreUrl> {
@@ -24,8 +24,8 @@ async fn open() -> Option<(Bucket, ())> {
 storage::bucket_conformance!(open());
 
 /// What a start says of a store that says no.
-async fn refusal(url: &StoreUrl, credentials: Option<AwsCredentialProvider>) -> Refusal {
-    let bucket = Bucket::open(url, credentials, Env::system()).unwrap();
+async fn refusal(url: &StoreUrl, access: Option<S3Access>) -> Refusal {
+    let bucket = Bucket::open(url, access, Env::system()).unwrap();
     let error = bucket.probe().await.unwrap_err();
     let Error::Refused { refusal, .. } = error else { panic!("{error}") };
     refusal
@@ -45,8 +45,9 @@ async fn a_wrong_key_is_said_to_be_wrong() {
     let (key_id, secret) = (std::env::var("AWS_ACCESS_KEY_ID").unwrap(), "wrong".to_owned());
     for key_id in [key_id, "AKIAUNKNOWN".to_owned()] {
         let credential = AwsCredential { key_id, secret_key: secret.clone(), token: None };
-        let provider = Arc::new(StaticCredentialProvider::new(credential));
-        let refusal = refusal(&url, Some(provider)).await;
+        let credentials = Some(Arc::new(StaticCredentialProvider::new(credential)) as _);
+        let access = S3Access { credentials, ..S3Access::default() };
+        let refusal = refusal(&url, Some(access)).await;
         assert!(matches!(refusal, Refusal::Key(_)), "{refusal:?}");
     }
 }

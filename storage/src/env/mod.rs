@@ -16,6 +16,12 @@ pub struct Env {
     clock: Arc<dyn Clock>,
 }
 
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Env")
+    }
+}
+
 impl Env {
     /// The machine's clock and randomness.
     pub fn system() -> Env {

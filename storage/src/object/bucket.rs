@@ -3,10 +3,9 @@ use super::circuit::{Circuit, Health};
 use super::error::{Applied, Error, Fault, fault};
 use super::meter::Meter;
 use super::patience::Budget;
-use super::{Kind, Name, Patience, Purpose, StoreUrl, Usage, s3};
+use super::{Kind, Name, Patience, Purpose, S3Access, StoreUrl, Usage, s3};
 use crate::env::Env;
 use object_store::ObjectStore;
-use object_store::aws::AwsCredentialProvider;
 use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -65,20 +64,16 @@ pub(super) struct Backend {
 
 impl Bucket {
     /// Opens the bucket at `url`. A folder is made when it is missing; a service is not asked yet:
-    /// [`Bucket::probe`] does. `credentials` come before those of the environment.
+    /// [`Bucket::probe`] does. `access` comes before the environment's variables.
     ///
     /// # Errors
     /// [`Error::Open`] when the folder cannot be made, or the environment's settings contradict
     /// each other.
-    pub fn open(
-        url: &StoreUrl,
-        credentials: Option<AwsCredentialProvider>,
-        env: Env,
-    ) -> Result<Bucket, Error> {
+    pub fn open(url: &StoreUrl, access: Option<S3Access>, env: Env) -> Result<Bucket, Error> {
         let backend = match url {
             StoreUrl::Folder(folder) => open_folder(folder)?,
             StoreUrl::S3 { bucket, prefix } => {
-                let store = Arc::new(s3::open(bucket, credentials)?);
+                let store = Arc::new(s3::open(bucket, access.unwrap_or_default())?);
                 Backend {
                     address: url.to_string(),
                     prefix: prefix.clone(),

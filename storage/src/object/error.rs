@@ -246,6 +246,8 @@ fn by_code(text: &str) -> Option<Fault> {
         "NoSuchKey" | "NoSuchUpload" | "NotFound" => return Some(Fault::NotFound),
         "InvalidRange" => return Some(Fault::OutOfRange),
         "NoSuchBucket" => Refusal::NoBucket,
+        // Said by whoever lends credentials.
+        "NoCredentials" => Refusal::NoCredentials,
         // The third is versitygw's.
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "XAdminUserNotFound" => {
             Refusal::Key(said())

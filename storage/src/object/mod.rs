@@ -46,6 +46,7 @@ pub use object_store::aws::{AwsCredential, AwsCredentialProvider};
 pub use patience::Patience;
 pub use probe::Capabilities;
 pub use read::{Fetched, RANGES_MAX, READ_BYTES_MAX, Span};
+pub use s3::S3Access;
 
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,20 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Idle connections are closed after this; services close theirs after some 20 s.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// A client for `bucket`. Endpoint, region and, without `credentials`, keys, web identity,
-/// container or instance role come from the `AWS_` variables.
-pub(super) fn open(
-    bucket: &str,
-    credentials: Option<AwsCredentialProvider>,
-) -> Result<AmazonS3, Error> {
+/// How a service is reached and who asks, where the environment's variables do not say all of it.
+#[derive(Clone, Debug, Default)]
+pub struct S3Access {
+    /// Instead of those of the environment.
+    pub credentials: Option<AwsCredentialProvider>,
+    /// Instead of `AWS_REGION`.
+    pub region: Option<String>,
+    /// Instead of `AWS_ENDPOINT_URL`.
+    pub endpoint: Option<String>,
+}
+
+/// A client for `bucket`. What `access` does not say, endpoint, region, and keys, web identity,
+/// container or instance role, comes from the `AWS_` variables.
+pub(super) fn open(bucket: &str, access: S3Access) -> Result<AmazonS3, Error> {
     // TLS asks for a provider of the whole process; a second installation is refused, and right.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
@@ -33,8 +41,14 @@ pub(super) fn open(
         .with_client_options(options)
         .with_bucket_name(bucket)
         .with_retry(retry);
-    if let Some(credentials) = credentials {
+    if let Some(credentials) = access.credentials {
         builder = builder.with_credentials(credentials);
+    }
+    if let Some(region) = access.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(endpoint) = access.endpoint {
+        builder = builder.with_endpoint(endpoint);
     }
     builder.build().map_err(|error| Error::Open(error.to_string()))
 }
