@@ -28,11 +28,11 @@ const WARM: usize = 300;
 const MESSAGES: usize = 600;
 
 /// Per message, of one send with its acknowledgement.
-const SEND_ALLOCATIONS_MAX: f64 = 84.0;
+const SEND_ALLOCATIONS_MAX: f64 = 76.0;
 const SEND_COPIES_MAX: f64 = 3.1;
 /// Per message, of a receive of 32 and their acknowledgement in one request.
-const RECEIVE_ALLOCATIONS_MAX: f64 = 35.0;
-const RECEIVE_COPIES_MAX: f64 = 1.6;
+const RECEIVE_ALLOCATIONS_MAX: f64 = 34.0;
+const RECEIVE_COPIES_MAX: f64 = 1.5;
 
 #[test]
 fn a_message_costs_no_more_allocations_and_copies_than_it_did() {

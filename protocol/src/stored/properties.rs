@@ -4,15 +4,20 @@
 //! The string has no escape. So that no value can smuggle in a property, [`Properties::set`] writes a
 //! space where a separator would stand; fronts refuse control characters before that.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 const AFTER_KEY: char = '\u{1}';
 const AFTER_VALUE: char = '\u{2}';
 
+/// What most messages have, so that the list need not grow.
+const PAIRS: usize = 8;
+
 /// A map of properties in the order in which they were first set. Keys are not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Properties {
-    pairs: Vec<(String, String)>,
+    /// Most keys are of the protocol, and not copied.
+    pairs: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Properties {
@@ -27,15 +32,23 @@ impl Properties {
     }
 
     /// Sets a key, in its old place if it had one. An empty key is not set.
-    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        let key = without(key.into(), &[AFTER_KEY, AFTER_VALUE]);
-        let value = without(value.into(), &[AFTER_VALUE]);
+    pub fn set(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        let (mut key, mut value) = (key.into(), value.into());
+        if has(&key, AFTER_KEY) || has(&key, AFTER_VALUE) {
+            key = key.replace([AFTER_KEY, AFTER_VALUE], " ").into();
+        }
+        if has(&value, AFTER_VALUE) {
+            value = value.replace(AFTER_VALUE, " ");
+        }
         if key.is_empty() {
             return;
         }
         match self.pairs.iter_mut().find(|(k, _)| *k == key) {
             Some((_, old)) => *old = value,
-            None => self.pairs.push((key, value)),
+            None => {
+                self.pairs.reserve(PAIRS - self.pairs.len().min(PAIRS));
+                self.pairs.push((key, value));
+            }
         }
     }
 
@@ -47,7 +60,7 @@ impl Properties {
 
     /// All pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+        self.pairs.iter().map(|(k, v)| (k.as_ref(), v.as_str()))
     }
 
     /// How many there are.
@@ -80,7 +93,7 @@ impl Properties {
     /// Reads the string form. As Java does: the last separator may be missing, a part without a key or
     /// without a separator after it is passed over, and of equal keys the last wins. Empty values are kept.
     pub fn decode(text: &str) -> Self {
-        let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut pairs: Vec<(Cow<'static, str>, String)> = Vec::new();
         // An index, because a hostile string may hold thousands of keys.
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for part in text.split(AFTER_VALUE) {
@@ -91,14 +104,14 @@ impl Properties {
             let place = *places.entry(key).or_insert(pairs.len());
             match pairs.get_mut(place) {
                 Some((_, old)) => *old = value.to_owned(),
-                None => pairs.push((key.to_owned(), value.to_owned())),
+                None => pairs.push((key.to_owned().into(), value.to_owned())),
             }
         }
         Self { pairs }
     }
 }
 
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Properties {
+impl<K: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(K, V)> for Properties {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
         let mut properties = Self::new();
         for (key, value) in pairs {
@@ -108,6 +121,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Properties {
     }
 }
 
-fn without(text: String, separators: &[char]) -> String {
-    if text.contains(separators) { text.replace(separators, " ") } else { text }
+fn has(text: &str, separator: char) -> bool {
+    // Both separators are ASCII, and a byte is found faster than a character.
+    text.bytes().any(|byte| byte == separator as u8)
 }

@@ -1,7 +1,7 @@
 use super::*;
 use bytes::Bytes;
 
-fn stored(properties: &[(&str, &str)]) -> StoredMessage {
+fn stored(properties: &[(&'static str, &str)]) -> StoredMessage {
     StoredMessage {
         queue_id: 3,
         flag: 0,

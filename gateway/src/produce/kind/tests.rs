@@ -1,6 +1,6 @@
 use super::*;
 
-fn properties(names: &[&str]) -> Properties {
+fn properties(names: &[&'static str]) -> Properties {
     names.iter().map(|&name| (name, "true")).collect()
 }
 
