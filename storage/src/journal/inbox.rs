@@ -27,6 +27,15 @@ pub(crate) enum Wanted {
     Written,
     /// That it is synced. The syncer is woken, and does the writing before it syncs.
     Synced,
+    /// By one that it is in the journal, by another that it is synced.
+    Both,
+}
+
+impl Wanted {
+    /// Whether somebody waits for the sync.
+    pub(crate) fn is_synced(self) -> bool {
+        self != Wanted::Written
+    }
 }
 
 /// Records that are one atomic group, with their places.
@@ -196,10 +205,13 @@ impl Inbox {
                 state.wanted_written = true;
                 false
             }
-            Wanted::Synced => {
+            Wanted::Synced | Wanted::Both => {
+                state.wanted_written |= wanted == Wanted::Both;
                 state.unsynced += bytes;
-                state.wanted_written |= state.unsynced >= AHEAD_BYTES;
-                !std::mem::replace(&mut state.told_syncer, true)
+                let told = std::mem::replace(&mut state.told_syncer, true);
+                // What the syncer was not told of before, it may be about to write.
+                state.wanted_written |= told && state.unsynced >= AHEAD_BYTES;
+                !told
             }
         };
         if state.wanted_written {

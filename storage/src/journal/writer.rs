@@ -10,7 +10,7 @@ use super::copy::PgCopy;
 use super::disk::JournalFile;
 use super::frames::FrameRef;
 use super::handoff::Published;
-use super::inbox::{Group, Item, Wanted};
+use super::inbox::{Group, Item};
 use super::level::Level;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -57,6 +57,10 @@ pub(crate) struct Writer {
     /// `data_end` when it was last looked at in a rest.
     rested_at: u64,
     batch: Vec<Item>,
+    /// Somebody is at work, or panicked at it and left it half done.
+    busy: bool,
+    /// CLOSE was written, and nothing may follow it.
+    closed: bool,
 }
 
 impl Writer {
@@ -75,15 +79,28 @@ impl Writer {
             recorded: synced,
             rested_at: synced,
             batch: Vec::new(),
+            busy: false,
+            closed: false,
         }
     }
 
-    /// Takes a batch of what waits, writes it and publishes it.
+    /// Takes a batch of what waits, writes it and publishes it. Nothing once it is closed.
     pub(crate) fn write(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.begin_work();
         let mut batch = std::mem::take(&mut self.batch);
         self.shared.inbox.drain(&mut batch);
         self.write_batch(&mut batch);
         self.batch = batch;
+        self.busy = false;
+    }
+
+    /// Two threads take turns at the writer: what one left half done, the other must not publish.
+    fn begin_work(&mut self) {
+        let left_half_done = std::mem::replace(&mut self.busy, true);
+        assert!(!left_half_done, "the other thread panicked while it wrote");
     }
 
     fn write_batch(&mut self, batch: &mut Vec<Item>) {
@@ -122,6 +139,7 @@ impl Writer {
     /// What is left to do when nothing comes. A full journal may take nothing before it gave
     /// segments back, so that does not wait for the next batch.
     pub(crate) fn idle(&mut self) {
+        self.begin_work();
         self.give_back();
         self.record_forgotten();
         self.finish();
@@ -129,6 +147,7 @@ impl Writer {
         if std::mem::replace(&mut self.rested_at, self.data_end) == self.data_end {
             self.note_synced();
         }
+        self.busy = false;
     }
 
     fn give_back(&mut self) {
@@ -152,10 +171,13 @@ impl Writer {
 
     /// The last thing written in a life that ends well.
     pub(crate) fn close(&mut self) {
+        self.begin_work();
         self.record_forgotten();
         self.write_own(None, JournalKind::Close, &[]);
         self.out.last = true;
         self.finish();
+        self.closed = true;
+        self.busy = false;
     }
 
     fn shares_frame(&self, last: &Group, next: &Group, bytes: u64) -> bool {
@@ -210,7 +232,7 @@ impl Writer {
             time: last.time,
         });
         self.recorded = journal_synced;
-        self.out.wanted |= groups.iter().any(|group| group.wanted == Wanted::Synced);
+        self.out.wanted |= groups.iter().any(|group| group.wanted.is_synced());
         self.out.records += count as u64;
         self.out.bytes += bytes;
         let frame = FrameRef { lsn: first.first, chain, at: payload_at as u32, len: bytes as u32 };

@@ -205,11 +205,17 @@ impl LogState {
     /// What somebody waits for of these records: consumers, of messages, that they are shown; and
     /// of all others that they are in the journal.
     pub(crate) fn wanted(&self, drafts: &[Draft]) -> Wanted {
+        let is_message = |draft: &Draft| draft.kind == RecordKind::Message;
         let shown_synced = |draft: &Draft| {
-            draft.kind == RecordKind::Message
+            is_message(draft)
                 && self.queues.get(&draft.queue).is_some_and(|queue| queue.level == Level::Local)
         };
-        if drafts.iter().any(shown_synced) { Wanted::Synced } else { Wanted::Written }
+        match (drafts.iter().any(shown_synced), drafts.iter().all(is_message)) {
+            (false, _) => Wanted::Written,
+            (true, true) => Wanted::Synced,
+            // A dead letter, and the end of its original, which is answered once it is written.
+            (true, false) => Wanted::Both,
+        }
     }
 
     /// Gives a record its place, and fills the holes of its head. The queues of messages are known

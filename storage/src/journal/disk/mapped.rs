@@ -152,7 +152,7 @@ struct MappedFile {
 
 impl MappedFile {
     fn map(file: File, published: u64) -> io::Result<MappedFile> {
-        let mapping = MmapOptions::new().map_raw(&file)?;
+        let mapping = MmapOptions::new().map_raw_read_only(&file)?;
         let (mapping, file) = (Arc::new(mapping), Arc::new(file));
         Ok(MappedFile { mapping, file, published, group: Vec::new() })
     }

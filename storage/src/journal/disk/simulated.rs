@@ -313,7 +313,8 @@ impl Disk for SimulatedDisk {
         let file = *world.now.names.get(name).ok_or_else(not_found)?;
         let size = world.now.files[file].len() as u64;
         let token = Arc::new(());
-        Ok(Box::new(SimulatedFile { world: Arc::clone(&self.world), file, size, published, token }))
+        let (world, group) = (Arc::clone(&self.world), Vec::new());
+        Ok(Box::new(SimulatedFile { world, file, size, published, group, token }))
     }
 
     fn settle(&self, name: &str) -> io::Result<()> {
@@ -348,6 +349,8 @@ struct SimulatedFile {
     file: usize,
     size: u64,
     published: u64,
+    /// As in a mapped file: what was taken and is not in the file.
+    group: Vec<u8>,
     token: Arc<()>,
 }
 
@@ -358,24 +361,31 @@ impl JournalFile for SimulatedFile {
 
     fn write_at(&mut self, at: u64, bytes: &[u8]) {
         assert!(self.published <= at && at + bytes.len() as u64 <= self.size, "INV-JOURNAL-1");
-        if !bytes.is_empty() {
-            let op = Op::Write { file: self.file, at: at as usize, bytes: bytes.to_vec() };
-            self.world.lock().run(op);
-        }
+        let from = (at - self.published) as usize;
+        let to = from + bytes.len();
+        self.group.resize(self.group.len().max(to), 0);
+        self.group[from..to].copy_from_slice(bytes);
     }
 
     fn checksum(&self, from: u64, to: u64) -> u32 {
         assert!(self.published <= from, "INV-JOURNAL-1");
-        crc32c(&self.world.lock().now.files[self.file][from as usize..to as usize])
+        let inside = |at: u64| (at - self.published) as usize;
+        crc32c(&self.group[inside(from)..inside(to)])
     }
 
     fn publish(&mut self, to: u64) -> io::Result<Bytes> {
         assert!(self.published <= to && to <= self.size, "INV-JOURNAL-1");
-        if self.world.lock().writes_fail {
+        let mut world = self.world.lock();
+        if world.writes_fail {
             return Err(io::Error::other("broken"));
         }
+        let mut bytes = std::mem::take(&mut self.group);
+        if !bytes.is_empty() {
+            bytes.resize((to - self.published) as usize, 0);
+            world.run(Op::Write { file: self.file, at: self.published as usize, bytes });
+        }
         self.published = to;
-        let bytes = self.world.lock().now.files[self.file][..to as usize].to_vec();
+        let bytes = world.now.files[self.file][..to as usize].to_vec();
         Ok(Bytes::from_owner(View { bytes, _token: Arc::clone(&self.token) }))
     }
 
