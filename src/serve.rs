@@ -6,7 +6,7 @@ use clap::Args;
 use gateway::listen::TlsFiles;
 use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings};
 use gateway::{Addresses, Gateway, StartError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,7 +32,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "STRATAMQ_DATA", default_value = "stratamq-data", value_name = "DIR")]
     data: PathBuf,
     /// Address to listen on, for all ports but HTTP where it is not loopback
-    #[arg(long, env = "STRATAMQ_LISTEN", default_value = "127.0.0.1", value_name = "IP")]
+    #[arg(long, env = "STRATAMQ_LISTEN", default_value = "127.0.0.1", value_name = "IP",
+        value_parser = parse_ip)]
     listen: IpAddr,
     /// Port of gRPC clients; 0 takes any free one, here and below
     #[arg(long, default_value_t = 8081, value_name = "PORT")]
@@ -48,7 +49,7 @@ pub(crate) struct Serve {
     http_port: u16,
     /// Address of the HTTP port, which knows no passwords: --listen where that is loopback, else
     /// loopback
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = parse_ip)]
     http_listen: Option<IpAddr>,
     /// A host name by which the HTTP port may be asked, beside addresses and localhost; may be
     /// repeated
@@ -125,11 +126,26 @@ pub(crate) fn run(serve: Serve) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A sentence with its causes, for a person; the log has said nothing about it.
-            let _ = writeln!(std::io::stderr(), "stratamq serve: {error:#}");
+            let _ = writeln!(std::io::stderr(), "stratamq serve: {error:#}{}", way_out(&error));
             let wrong_setting =
                 matches!(error.downcast_ref::<StartError>(), Some(StartError::Settings(_)));
             ExitCode::from(if wrong_setting { 2 } else { 1 })
         }
+    }
+}
+
+/// What to do about it, where the error has no word on that.
+fn way_out(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Port { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
+            "; is a broker running already? else choose another port"
+        }
+        Some(StartError::Journal { .. } | StartError::Metadata { .. })
+            if error.root_cause().to_string().ends_with("in use by another process") =>
+        {
+            "; stop that broker, or give this one a folder of its own with --data"
+        }
+        Some(_) | None => "",
     }
 }
 
@@ -235,9 +251,16 @@ fn is_standard(address: SocketAddr, port: u16) -> bool {
     address == SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }
 
+fn parse_ip(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| "give an address of this machine: 127.0.0.1, or 0.0.0.0 for all".to_owned())
+}
+
 /// `512MiB`, `8GiB`, `1073741824`.
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 =
+        digits.trim().parse().map_err(|_| format!("{text:?} is no size; try 512MiB or 8GiB"))?;
     let unit: u64 = match &text[digits.len()..] {
         "" | "B" => 1,
         "K" | "KiB" => 1 << 10,
@@ -246,8 +269,6 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         "T" | "TiB" => 1 << 40,
         other => return Err(format!("unknown unit {other:?}; use KiB, MiB, GiB or TiB")),
     };
-    let number: u64 =
-        digits.trim().parse().map_err(|_| format!("{text:?} is no size; try 512MiB or 8GiB"))?;
     number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
 }
 

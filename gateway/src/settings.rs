@@ -2,7 +2,7 @@
 
 use crate::listen::TlsFiles;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -95,6 +95,7 @@ impl FromStr for HostPort {
             Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(refused)?)),
             None => match text.rsplit_once(':') {
                 Some((host, port)) if !host.contains(':') => (host, Some(port)),
+                Some(_) if text.parse::<Ipv6Addr>().is_err() => return Err(refused()),
                 Some(_) | None => (text, None),
             },
         };
@@ -206,7 +207,8 @@ mod tests {
         assert_eq!(parsed("mq.example.org:80"), Ok(("mq.example.org".into(), Some(80))));
         assert_eq!(parsed("[2001:db8::1]:80"), Ok(("2001:db8::1".into(), Some(80))));
         assert_eq!(parsed("2001:db8::1"), Ok(("2001:db8::1".into(), None)));
-        for text in ["", ":80", "host:port", "0.0.0.0", "0.0.0.0:80", "[::]:80", "[::1]80"] {
+        for text in ["", ":80", "a:b:c", "host:port", "0.0.0.0", "0.0.0.0:80", "[::]:80", "[::1]80"]
+        {
             assert!(parsed(text).is_err(), "{text}");
         }
     }

@@ -11,6 +11,7 @@ use gateway::settings::Settings;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
+use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -120,7 +121,7 @@ fn look(settings: &Settings) -> Vec<Finding> {
     let listen = &settings.listen;
     let mut findings = vec![
         finding("settings".to_owned(), settings.check()),
-        finding(format!("data in {}", settings.data.display()), writable(&settings.data)),
+        finding(format!("data in {}", settings.data.display()), folder(&settings.data)),
     ];
     for (name, address) in [
         ("gRPC", listen.grpc),
@@ -134,6 +135,17 @@ fn look(settings: &Settings) -> Vec<Finding> {
         findings.push(finding(format!("certificate {}", tls.certificate.display()), readable(tls)));
     }
     findings
+}
+
+fn folder(data: &Path) -> Result<(), String> {
+    writable(data)?;
+    // A broker holds this lock while it runs.
+    match File::open(data.join("journal")).map(|journal| journal.try_lock()) {
+        Ok(Err(TryLockError::WouldBlock)) => {
+            Err("a broker runs on it; stop that one, or give another --data".to_owned())
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The folder, or the nearest one above it that exists, takes files.

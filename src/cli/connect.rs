@@ -28,7 +28,7 @@ impl AdminAddress {
     /// The API at the address that counts.
     pub(super) fn open(&self) -> Result<Admin, Failure> {
         let found = locate(self.admin.clone(), self.context.as_deref(), &ADMIN)?;
-        Ok(Admin::at(found.address))
+        Ok(Admin::at(found.address, found.origin))
     }
 }
 
@@ -56,6 +56,14 @@ pub(super) struct ClientAddress {
 }
 
 impl ClientAddress {
+    /// The failure, with who named the place where nobody answers.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        match locate(self.endpoint.clone(), self.context.as_deref(), &GRPC) {
+            Ok(found) => failure.led_by(&found.origin),
+            Err(_) => failure,
+        }
+    }
+
     pub(super) fn config(&self) -> Result<Config, Failure> {
         let found = locate(self.endpoint.clone(), self.context.as_deref(), &GRPC)?;
         let context = found.context.unwrap_or_default();
@@ -72,6 +80,7 @@ impl ClientAddress {
 /// One of a cluster's two doors.
 struct Door {
     named_by: &'static str,
+    option: &'static str,
     parse: fn(&str) -> Result<Endpoint, client::Error>,
     of: fn(&Context) -> Option<&String>,
     default: &'static str,
@@ -79,12 +88,14 @@ struct Door {
 
 const ADMIN: Door = Door {
     named_by: "STRATAMQ_ADMIN",
+    option: "--admin HOST:PORT",
     parse: http_address,
     of: |context| context.admin.as_ref(),
     default: "127.0.0.1",
 };
 const GRPC: Door = Door {
     named_by: "STRATAMQ_ENDPOINT",
+    option: "--endpoint HOST:PORT",
     parse: grpc_address,
     of: |context| context.endpoint.as_ref(),
     default: "127.0.0.1",
@@ -95,13 +106,15 @@ struct Located {
     address: Endpoint,
     /// What else is known of the place; not where the command line or the environment names it.
     context: Option<Context>,
+    /// Who named it, where it was not typed; empty where nobody did.
+    origin: String,
 }
 
 /// The strongest word about the address: the option, the context of the command line, the
 /// environment, the context in use, this machine.
 fn locate(given: Option<Endpoint>, context: Option<&str>, door: &Door) -> Result<Located, Failure> {
     if let Some(address) = given {
-        return Ok(Located { address, context: None });
+        return Ok(Located { address, context: None, origin: String::new() });
     }
     let context = match context {
         Some(name) => Some(context::named(name)?),
@@ -109,21 +122,26 @@ fn locate(given: Option<Endpoint>, context: Option<&str>, door: &Door) -> Result
             Ok(text) if !text.is_empty() => {
                 let address = (door.parse)(&text)
                     .map_err(|error| Failure::usage(format!("{}: {error}", door.named_by)))?;
-                return Ok(Located { address, context: None });
+                return Ok(Located { address, context: None, origin: door.named_by.to_owned() });
             }
             Ok(_) | Err(_) => context::current()?,
         },
     };
+    let name = context.as_ref().map(|context| context.name.clone()).unwrap_or_default();
     let text = match context.as_ref().map(door.of) {
         Some(Some(text)) => text.as_str(),
         Some(None) => {
-            return Err(Failure::usage("the context has no address for this command")
-                .hint("stratamq context list shows it; context add gives it one"));
+            return Err(Failure::usage(format!("context {name} has no address for this command"))
+                .hint(format!("give it one with: stratamq context add {name} {}", door.option)));
         }
         None => door.default,
     };
-    let address = (door.parse)(text).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Located { address, context })
+    let address = (door.parse)(text).map_err(|error| {
+        Failure::usage(format!("context {name}: {error}"))
+            .hint(format!("give it another with: stratamq context add {name} {}", door.option))
+    })?;
+    let origin = if name.is_empty() { name } else { format!("context {name}") };
+    Ok(Located { address, context, origin })
 }
 
 pub(super) fn http_address(text: &str) -> Result<Endpoint, client::Error> {
@@ -137,8 +155,10 @@ pub(super) fn grpc_address(text: &str) -> Result<Endpoint, client::Error> {
 fn roots(file: &Path) -> Result<Tls, Failure> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
-    let unreadable =
-        |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", file.display()));
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("authorities in {}: {error}", file.display()))
+            .hint("--tls-ca takes a file of certificates in PEM")
+    };
     let found = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
     let found: Result<Vec<_>, _> = found.collect();
     let roots = found.map_err(|error| unreadable(&error))?;
@@ -148,6 +168,14 @@ fn roots(file: &Path) -> Result<Tls, Failure> {
     Ok(Tls::Roots(roots))
 }
 
+/// A name as it was typed. An empty one is a shell's variable that was not set.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("the name is empty".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// `500ms`, `30s`, `5m`, `2h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -155,6 +183,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         digits.parse().map_err(|_| format!("{text:?} is no time; try 500ms or 30s"))?;
     let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
     match &text[digits.len()..] {
+        "" => return Err(format!("{text:?} has no unit; try {text}s, or ms, m, h")),
         "ms" => Some(Duration::from_millis(number)),
         "s" => seconds(1),
         "m" => seconds(60),

@@ -20,6 +20,9 @@ const NAMED_BY: &str = "STRATAMQ_CONTEXT";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Context {
+    /// Known where it was looked up.
+    #[serde(skip)]
+    pub(super) name: String,
     /// HTTP address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) admin: Option<String>,
@@ -47,16 +50,25 @@ struct Contexts {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {
     /// List the clusters that have a name here; * marks the one in use
+    #[command(after_help = "Examples:
+  stratamq context list
+  stratamq context list --json | jq -r .current")]
     List(List),
-    /// Make a name for a cluster
+    /// Make a name for a cluster, or change what it stands for; what is not named stays
     #[command(after_help = "Examples:
   stratamq context add prod --admin 10.0.0.7:8082 --endpoint mq.example.org:8081 --tls
   stratamq context use prod
   stratamq topic list --context prod")]
     Add(Add),
     /// Send all further commands to a cluster
+    #[command(after_help = "Examples:
+  stratamq context use prod
+  stratamq cluster info                               of prod, from now on
+  stratamq cluster info --context test                of another, once")]
     Use(Named),
     /// Forget a name; nothing happens to the cluster
+    #[command(after_help = "Examples:
+  stratamq context remove prod")]
     Remove(Named),
 }
 
@@ -69,7 +81,8 @@ pub(crate) struct List {
 
 #[derive(Args, Debug)]
 pub(crate) struct Add {
-    /// The name
+    /// The name: letters, digits, - _ and .
+    #[arg(value_parser = context_name)]
     name: String,
     /// HTTP address of the cluster, for administration
     #[arg(long, value_parser = http_address, value_name = "HOST:PORT")]
@@ -144,9 +157,18 @@ pub(super) fn execute(command: ContextCommand, printer: &mut Printer) -> Result<
     }
 }
 
+/// One that a shell takes as it is.
+fn context_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || !text.chars().all(plain) {
+        return Err("a name has letters, digits, - _ and .".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// The context that `--context` names; an error where there is none of that name.
 pub(super) fn named(name: &str) -> Result<Context, Failure> {
-    Contexts::load(&file()?)?.get(name).cloned()
+    Contexts::load(&file()?)?.look_up(name)
 }
 
 /// The context that counts where the command line says nothing, if any.
@@ -154,12 +176,17 @@ pub(super) fn current() -> Result<Option<Context>, Failure> {
     if let Ok(name) = std::env::var(NAMED_BY)
         && !name.is_empty()
     {
-        return named(&name).map(Some);
+        return match named(&name) {
+            Ok(context) => Ok(Some(context)),
+            Err(failure) => {
+                Err(Failure { what: format!("{NAMED_BY}: {}", failure.what), ..failure })
+            }
+        };
     }
     // Nobody has to have a home to talk to this machine.
     let Ok(file) = file() else { return Ok(None) };
     let contexts = Contexts::load(&file)?;
-    contexts.current.as_ref().map(|name| contexts.get(name).cloned()).transpose()
+    contexts.current.as_ref().map(|name| contexts.look_up(name)).transpose()
 }
 
 fn file() -> Result<PathBuf, Failure> {
@@ -211,16 +238,24 @@ impl Contexts {
         })
     }
 
+    fn look_up(&self, name: &str) -> Result<Context, Failure> {
+        Ok(Context { name: name.to_owned(), ..self.get(name)?.clone() })
+    }
+
     fn add(&mut self, add: Add) -> Result<(), Failure> {
         let Add { name, admin, endpoint, tls, tls_ca, .. } = add;
+        let before = self.contexts.remove(&name).unwrap_or_default();
+        let text = |address: Option<Endpoint>| address.map(|address| address.to_string());
+        let (admin, endpoint) = (text(admin).or(before.admin), text(endpoint).or(before.endpoint));
         if admin.is_none() && endpoint.is_none() {
             return Err(Failure::usage("a context without an address leads nowhere")
                 .hint("give --admin HOST:PORT, --endpoint HOST:PORT, or both"));
         }
-        let text = |address: Option<Endpoint>| address.map(|address| address.to_string());
         // A relative path would mean another file in another folder.
         let tls_ca = tls_ca.map(|path| std::path::absolute(&path).unwrap_or(path));
-        let context = Context { admin: text(admin), endpoint: text(endpoint), tls, tls_ca };
+        let (tls, tls_ca) =
+            if tls || tls_ca.is_some() { (tls, tls_ca) } else { (before.tls, before.tls_ca) };
+        let context = Context { name: name.clone(), admin, endpoint, tls, tls_ca };
         self.contexts.insert(name, context);
         Ok(())
     }

@@ -47,6 +47,32 @@ impl Failure {
         self
     }
 
+    /// Of the words that clap has for people: the first paragraph says what is wrong, those behind it
+    /// say what there is.
+    pub(super) fn misused(text: &str) -> Failure {
+        let mut paragraphs = text.split("\n\n").map(|paragraph| {
+            paragraph
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        let what = paragraphs.next().unwrap_or_default();
+        let rest: Vec<String> =
+            paragraphs.filter(|text| !text.is_empty() && !text.starts_with("For more")).collect();
+        Failure::usage(what.strip_prefix("error: ").unwrap_or(&what)).hint(rest.join("; "))
+    }
+
+    /// The same, where nobody answers, with who said that the broker is there; nothing where nobody
+    /// did.
+    pub(super) fn led_by(mut self, origin: &str) -> Failure {
+        if self.exit == Exit::Unreachable && !origin.is_empty() {
+            self.hint = format!("{}; the address is from {origin}", self.hint.trim_end());
+        }
+        self
+    }
+
     /// The same, with the placeholder in the hint replaced by what the user spoke of.
     pub(super) fn about(mut self, placeholder: &str, name: &str) -> Failure {
         self.hint = self.hint.replace(placeholder, name);
@@ -88,7 +114,17 @@ impl From<client::Error> for Failure {
         match &error {
             client::Error::Unreachable { endpoint, reason } => {
                 Failure::unreachable(format!("no broker answers at {endpoint}: {reason}"))
-                    .hint(START_ONE)
+                    .hint(way_in(reason))
+            }
+            client::Error::TimedOut { rpc, endpoint, .. } if only_asks(rpc) => {
+                Failure::unreachable(format!("no broker's gRPC port answers at {endpoint}: {what}"))
+                    .hint(GRPC_PORT)
+            }
+            client::Error::Broken { rpc, endpoint, reason, .. } if only_asks(rpc) => {
+                Failure::unreachable(format!(
+                    "no broker's gRPC port answers at {endpoint}: {reason}"
+                ))
+                .hint(GRPC_PORT)
             }
             client::Error::TimedOut { .. } | client::Error::Broken { .. } => {
                 match error.outcome() {
@@ -102,7 +138,10 @@ impl From<client::Error> for Failure {
             | client::Error::Declined { .. }
             | client::Error::Partly { .. }
             | client::Error::Malformed { .. }
-            | client::Error::Closed => Failure::refused(what).hint(way_out(error.code())),
+            | client::Error::Closed => {
+                let hint = if is_illegal_name(&what) { NAMES } else { way_out(error.code()) };
+                Failure::refused(what).hint(hint)
+            }
         }
     }
 }
@@ -110,6 +149,36 @@ impl From<client::Error> for Failure {
 /// The way out when nobody listens.
 pub(super) const START_ONE: &str =
     "start one with: stratamq serve   (or say where it is: --endpoint, --admin)";
+
+/// What to do about a connection that could not be made, by the words of the TLS library: where it
+/// has something to say, somebody listens.
+fn way_in(reason: &str) -> &'static str {
+    if reason.contains("peer certificate") {
+        "the server's certificate is not one of these authorities' (--tls-ca); --tls does not check it"
+    } else if reason.contains("corrupt message") {
+        "nobody speaks TLS there; is this the gRPC port (8081 by default)? see --endpoint"
+    } else {
+        START_ONE
+    }
+}
+
+/// The way out when somebody listens who is no broker.
+pub(super) const GRPC_PORT: &str =
+    "nothing was sent; is this the gRPC port (8081 by default)? see --endpoint, --tls";
+
+/// Calls that come before the work and change nothing.
+fn only_asks(rpc: &str) -> bool {
+    matches!(rpc, "QueryRoute" | "QueryAssignment" | "Telemetry" | "Heartbeat")
+}
+
+/// The way out of [`is_illegal_name`].
+pub(super) const NAMES: &str =
+    "use letters, digits, - and _ only: at most 127 for a topic, 120 for a group";
+
+/// Whether the broker refused a name for its characters.
+pub(super) fn is_illegal_name(what: &str) -> bool {
+    what.contains("contains illegal characters")
+}
 
 /// What to do about a code of the broker's; empty where its words say it all.
 fn way_out(code: Option<client::Code>) -> &'static str {

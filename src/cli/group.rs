@@ -1,6 +1,6 @@
 //! `stratamq group`.
 
-use super::connect::{AdminAddress, duration};
+use super::connect::{AdminAddress, duration, name};
 use super::failure::Failure;
 use super::http::{Admin, Answer, Only, path};
 use super::print::{Printer, count, fields, table, time};
@@ -21,6 +21,9 @@ pub(crate) enum GroupCommand {
   stratamq group create readers --retry 1s,10s,1m")]
     Create(Create),
     /// List consumer groups
+    #[command(after_help = "Examples:
+  stratamq group list
+  stratamq group list --json | jq -r '.groups[].name'")]
     List(List),
     /// Show a consumer group and its members
     #[command(after_help = "Examples:
@@ -59,12 +62,13 @@ pub(crate) enum GroupCommand {
 #[derive(Args, Debug)]
 pub(crate) struct Create {
     /// Letters, digits, - and _, at most 120
+    #[arg(value_parser = name)]
     name: String,
     /// Deliveries of a message before it is a dead letter [default: 17]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
-    /// concurrent, or fifo: one after the other in each message group [default: concurrent]
-    #[arg(long)]
+    /// fifo is one after the other in each message group [default: concurrent]
+    #[arg(long, value_parser = ["concurrent", "fifo"])]
     order: Option<String>,
     /// Times until a message that was not acknowledged comes again; the last holds for all further
     /// attempts
@@ -86,6 +90,7 @@ pub(crate) struct List {
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
     /// The group
+    #[arg(value_parser = name)]
     name: String,
     #[command(flatten)]
     address: AdminAddress,
@@ -94,12 +99,13 @@ pub(crate) struct Describe {
 #[derive(Args, Debug)]
 pub(crate) struct Update {
     /// The group
+    #[arg(value_parser = name)]
     name: String,
     /// Deliveries of a message before it is a dead letter
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
-    /// concurrent, or fifo
-    #[arg(long)]
+    /// fifo is one after the other in each message group
+    #[arg(long, value_parser = ["concurrent", "fifo"])]
     order: Option<String>,
     /// Times until a message that was not acknowledged comes again
     #[arg(long, value_delimiter = ',', value_parser = duration, value_name = "TIME,TIME,...")]
@@ -114,6 +120,7 @@ pub(crate) struct Update {
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
     /// The group
+    #[arg(value_parser = name)]
     name: String,
     /// Delete it even if it has members or dead letters
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! As much of an HTTP/1.1 client as the admin API needs: one request, one connection.
 
-use super::failure::{Failure, START_ONE};
+use super::failure::{Failure, NAMES, START_ONE, is_illegal_name};
 use client::Endpoint;
 use gateway::admin::api::ErrorBody;
 use http_body_util::{BodyExt, Full, Limited};
@@ -23,6 +23,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The admin API at one address.
 pub(super) struct Admin {
     address: Endpoint,
+    /// Who said so; empty where nobody did.
+    origin: String,
 }
 
 /// An answer that is not a refusal.
@@ -62,8 +64,8 @@ impl Answer {
 }
 
 impl Admin {
-    pub(super) fn at(address: Endpoint) -> Admin {
-        Admin { address }
+    pub(super) fn at(address: Endpoint, origin: String) -> Admin {
+        Admin { address, origin }
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -115,7 +117,10 @@ impl Admin {
             .map_err(|error| Failure::usage(format!("{}{path}: {error}", self.address)))?;
         let answer = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
         let answer = answer
-            .map_err(|_| self.lost(&format!("no answer within {} s", PATIENCE.as_secs())))??;
+            .unwrap_or_else(|_| {
+                Err(self.lost(&format!("no answer within {} s", PATIENCE.as_secs())))
+            })
+            .map_err(|failure| failure.led_by(&self.origin))?;
         if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
 
@@ -154,6 +159,7 @@ impl Admin {
 
     fn refusal(&self, answer: &Answer) -> Failure {
         match serde_json::from_slice::<ErrorBody>(&answer.body) {
+            Ok(body) if is_illegal_name(&body.error) => Failure::refused(body.error).hint(NAMES),
             Ok(body) => Failure::refused(body.error).hint(body.hint),
             Err(_) => Failure::refused(format!("{} answered {}", self.address, answer.status))
                 .hint("is this the broker's HTTP port (8082 by default)? see --admin"),

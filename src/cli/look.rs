@@ -1,6 +1,6 @@
 //! `stratamq message get` and `stratamq message tail`: looking at messages without consuming them.
 
-use super::connect::{AdminAddress, duration, moment};
+use super::connect::{AdminAddress, duration, moment, name};
 use super::failure::Failure;
 use super::http::{Admin, WAIT_MS, escaped, path};
 use super::meter::Meter;
@@ -19,7 +19,7 @@ pub(crate) struct Get {
     #[arg(conflicts_with_all = ["key", "queue", "offset"])]
     id: Option<String>,
     /// The topic to look in
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     topic: Option<String>,
     /// All messages with this key, newest first
     #[arg(long, requires = "topic")]
@@ -37,8 +37,8 @@ pub(crate) struct Get {
     #[arg(long, value_parser = moment, value_name = "WHEN")]
     until: Option<u64>,
     /// Stop a search after so many messages
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    max: usize,
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    max: u32,
     #[command(flatten)]
     address: AdminAddress,
 }
@@ -46,12 +46,13 @@ pub(crate) struct Get {
 #[derive(Args, Debug)]
 pub(crate) struct Tail {
     /// The topic
+    #[arg(value_parser = name)]
     topic: String,
     /// Begin with what was stored since: 10m (ago), or 2026-08-05T14:00Z; else with what comes
     #[arg(long, value_parser = moment, value_name = "WHEN")]
     since: Option<u64>,
     /// Stop after so many messages
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     max: Option<u64>,
     /// Stop when nothing came for so long
     #[arg(long, value_parser = duration, value_name = "TIME")]
@@ -66,6 +67,14 @@ impl Get {
     }
 
     pub(super) async fn execute(self, printer: &mut Printer) -> Result<(), Failure> {
+        let found = self.find(printer).await;
+        found.map_err(|failure| match &self.topic {
+            Some(topic) => failure.about("TOPIC", topic),
+            None => failure,
+        })
+    }
+
+    async fn find(&self, printer: &mut Printer) -> Result<(), Failure> {
         let admin = self.address.open()?;
         match (&self.topic, &self.id, &self.key, &self.queue, self.offset) {
             (Some(topic), None, None, Some(QueueName { broker, id }), Some(offset)) => {
@@ -74,10 +83,10 @@ impl Get {
                 one(printer, &admin.get(&at).await.map_err(unknown)?)
             }
             (Some(topic), None, Some(key), None, None) => {
-                self.search(&admin, topic, &format!("key={}", escaped(key)), printer).await
+                self.search(&admin, topic, ("key", key), printer).await
             }
             (Some(topic), Some(id), None, None, None) => {
-                self.search(&admin, topic, &format!("id={}", escaped(id)), printer).await
+                self.search(&admin, topic, ("id", id), printer).await
             }
             (None, Some(id), None, None, None) => {
                 let found = admin.get(&path("messages", id)).await;
@@ -93,14 +102,16 @@ impl Get {
         &self,
         admin: &Admin,
         topic: &str,
-        wanted: &str,
+        (what, value): (&str, &str),
         printer: &mut Printer,
     ) -> Result<(), Failure> {
         let newest = self.until.unwrap_or_else(|| Env::system().now().0);
         let oldest = self.since.unwrap_or(0);
         let mut meter = Meter::new("searched back", None, self.address.json).alone(self.json());
+        let (wanted, max) = (format!("{what}={}", escaped(value)), usize::try_from(self.max));
+        let max = max.unwrap_or(usize::MAX);
         let (mut seen, mut to) = (BTreeSet::new(), self.until);
-        while seen.len() < self.max {
+        while seen.len() < max {
             let mut at = format!("{}/messages?{wanted}&from_ms={oldest}", path("topics", topic));
             if let Some(to) = to {
                 at.push_str(&format!("&to_ms={to}"));
@@ -108,7 +119,7 @@ impl Get {
             let found: MessageSearch = admin.get(&at).await.map_err(unknown)?;
             for message in &found.messages {
                 let place = (message.broker.clone(), message.queue_id, message.offset);
-                if seen.len() < self.max && seen.insert(place) {
+                if seen.len() < max && seen.insert(place) {
                     one(printer, message)?;
                 }
             }
@@ -129,8 +140,11 @@ impl Get {
         }
         drop(meter);
         if seen.is_empty() {
-            return Err(Failure::refused(format!("no message of topic {topic} is like that"))
-                .hint("--since and --until narrow the search; deleted messages are not found"));
+            let within = self.since.or(self.until).map_or("", |_| " in that time");
+            return Err(Failure::refused(format!(
+                "no message of topic {topic} has {what} {value}{within}"
+            ))
+            .hint("see what comes with: stratamq message tail TOPIC --since 1h"));
         }
         printer.say(&format!("{} found", count(as_u64(seen.len()), "message")))
     }

@@ -1,6 +1,6 @@
 //! `stratamq message`.
 
-use super::connect::{ClientAddress, duration};
+use super::connect::{ClientAddress, duration, name};
 use super::failure::Failure;
 use super::look::{Get, Tail};
 use super::meter::Meter;
@@ -51,6 +51,7 @@ pub(crate) enum MessageCommand {
 #[derive(Args, Debug)]
 pub(crate) struct Send {
     /// The topic; it must exist
+    #[arg(value_parser = name)]
     topic: String,
     /// One message each; - reads one from standard input
     #[arg(required = true)]
@@ -71,6 +72,7 @@ pub(crate) struct Send {
 #[derive(Args, Debug)]
 pub(crate) struct ReceiveArgs {
     /// The topic; it must exist
+    #[arg(value_parser = name)]
     topic: String,
     /// Consumer group: each message goes to one member of each group
     #[arg(long, default_value = "stratamq-cli")]
@@ -79,7 +81,7 @@ pub(crate) struct ReceiveArgs {
     #[arg(long, default_value_t = BATCH_MAX, value_name = "N")]
     max: usize,
     /// How long to wait for a first message, 5s to 20s
-    #[arg(long, default_value = "20s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, default_value = "20s", value_parser = wait, value_name = "TIME")]
     wait: Duration,
     /// For how long nobody else gets the messages, 10s to 12h
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
@@ -108,14 +110,17 @@ impl MessageCommand {
 pub(super) async fn execute(command: MessageCommand, printer: &mut Printer) -> Result<(), Failure> {
     match command {
         MessageCommand::Send(send) => {
-            let topic = send.topic.clone();
+            let (topic, address) = (send.topic.clone(), send.address.clone());
             let sent = send.execute(printer).await;
-            sent.map_err(|failure| failure.about("TOPIC", &topic))
+            sent.map_err(|failure| address.explain(failure.about("TOPIC", &topic)))
         }
         MessageCommand::Receive(receive) => {
             let (topic, group) = (receive.topic.clone(), receive.group.clone());
+            let address = receive.address.clone();
             let received = receive.execute(printer).await;
-            received.map_err(|failure| failure.about("TOPIC", &topic).about("GROUP", &group))
+            received.map_err(|failure| {
+                address.explain(failure.about("TOPIC", &topic).about("GROUP", &group))
+            })
         }
         MessageCommand::Tail(tail) => tail.execute(printer).await,
         MessageCommand::Get(get) => get.execute(printer).await,
@@ -182,6 +187,16 @@ impl Send {
             message = message.tag(tag);
         }
         message
+    }
+}
+
+/// What the broker takes; it would make a longer one 20 s without a word.
+fn wait(text: &str) -> Result<Duration, String> {
+    let wait = duration(text)?;
+    if (Duration::from_secs(5)..=Duration::from_secs(20)).contains(&wait) {
+        Ok(wait)
+    } else {
+        Err("give 5s to 20s".to_owned())
     }
 }
 

@@ -24,6 +24,7 @@ mod topic;
 use clap::Subcommand;
 use failure::Failure;
 use print::Printer;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// What an operator can ask for.
@@ -53,6 +54,19 @@ pub(crate) enum Command {
     /// Put load on a broker, this one or any other that speaks RocketMQ 5, and measure it
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+}
+
+/// Says what is wrong with a command line, or what was asked of it with `--help`: to a script as any
+/// other failure, to a person in clap's words.
+pub(crate) fn misused(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
+    let json = words.take_while(|word| word != "--").any(|word| word == "--json");
+    if json && error.use_stderr() {
+        Failure::misused(&error.render().to_string()).print(true);
+    } else {
+        // Nobody is left to tell when this fails.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// Runs a command to its end and says how it went.

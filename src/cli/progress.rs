@@ -1,6 +1,6 @@
 //! `stratamq group lag` and `stratamq group reset`.
 
-use super::connect::{AdminAddress, moment};
+use super::connect::{AdminAddress, moment, name};
 use super::failure::Failure;
 use super::http::{Admin, Only, escaped, path};
 use super::print::{Printer, count, table};
@@ -13,6 +13,7 @@ use gateway::admin::api::{
 #[derive(Args, Debug)]
 pub(crate) struct Lag {
     /// The group
+    #[arg(value_parser = name)]
     name: String,
     /// Only this topic
     #[arg(long)]
@@ -24,8 +25,10 @@ pub(crate) struct Lag {
 #[derive(Args, Debug)]
 pub(crate) struct Reset {
     /// The group
+    #[arg(value_parser = name)]
     name: String,
     /// The topic
+    #[arg(value_parser = name)]
     topic: String,
     /// earliest, latest, a time such as 2026-08-05T14:00Z, or how long ago, such as 2h
     #[arg(long, value_parser = place, value_name = "WHERE", required_unless_present = "offsets")]
@@ -136,7 +139,8 @@ impl Reset {
         let mut all: Option<ProgressMoved> = None;
         for (to, queue) in self.moves() {
             let body = ProgressPut { to, queue, dry_run };
-            let answer = admin.put(&path, &body, Only::Anyhow).await.map_err(unknown)?;
+            let answer = admin.put(&path, &body, Only::Anyhow).await;
+            let answer = answer.map_err(|failure| unknown(failure).about("TOPIC", &self.topic))?;
             let moved: ProgressMoved = answer.read()?;
             match &mut all {
                 None => all = Some(moved),

@@ -1,12 +1,20 @@
 //! `stratamq topic`.
 
-use super::connect::AdminAddress;
+use super::connect::{AdminAddress, name};
 use super::failure::Failure;
 use super::http::{Admin, Answer, Only, path};
 use super::print::{Printer, count, fields, table, time};
 use clap::{Args, Subcommand};
 use gateway::admin::api::{Topic, TopicDetail, TopicList, TopicPut};
 use std::collections::BTreeMap;
+
+/// As `message.type` has them.
+const KINDS: [&str; 8] =
+    ["normal", "fifo", "delay", "transaction", "lite", "priority", "mixed", "unspecified"];
+
+fn queues() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=65_536)
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicCommand {
@@ -42,12 +50,13 @@ pub(crate) enum TopicCommand {
 #[derive(Args, Debug)]
 pub(crate) struct Create {
     /// Letters, digits, - and _, at most 127
+    #[arg(value_parser = name)]
     name: String,
-    /// Message queues in all [default: 8]
-    #[arg(long)]
+    /// Message queues in all, 1 to 65536 [default: 8]
+    #[arg(long, allow_negative_numbers = true, value_parser = queues())]
     queues: Option<u32>,
-    /// What it takes: normal, fifo, delay, transaction, lite, priority or mixed [default: normal]
-    #[arg(long)]
+    /// What it takes [default: normal]
+    #[arg(long, value_parser = KINDS, ignore_case = true)]
     kind: Option<String>,
     /// When a send is acknowledged: local (on disk) or async (before that: survives the process, not
     /// the machine) [default: local]
@@ -72,6 +81,7 @@ pub(crate) struct List {
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
     /// The topic
+    #[arg(value_parser = name)]
     name: String,
     #[command(flatten)]
     address: AdminAddress,
@@ -80,18 +90,19 @@ pub(crate) struct Describe {
 #[derive(Args, Debug)]
 pub(crate) struct Update {
     /// The topic
+    #[arg(value_parser = name)]
     name: String,
-    /// Message queues in all; not fewer than there are
-    #[arg(long)]
+    /// Message queues in all, 1 to 65536; not fewer than there are
+    #[arg(long, allow_negative_numbers = true, value_parser = queues())]
     queues: Option<u32>,
-    /// What it takes: normal, fifo, delay, transaction, lite, priority or mixed
-    #[arg(long)]
+    /// What it takes
+    #[arg(long, value_parser = KINDS, ignore_case = true)]
     kind: Option<String>,
     /// When a send is acknowledged: local or async
     #[arg(long)]
     durability: Option<String>,
-    /// What clients may do: rw, r, w or none
-    #[arg(long)]
+    /// What clients may do: read and write, one of them, or nothing
+    #[arg(long, value_parser = ["rw", "r", "w", "none"])]
     permission: Option<String>,
     /// An attribute to set; may be repeated
     #[arg(long = "attribute", value_parser = key_value, value_name = "KEY=VALUE")]
@@ -106,6 +117,7 @@ pub(crate) struct Update {
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
     /// The topic
+    #[arg(value_parser = name)]
     name: String,
     /// Delete it even if it holds messages
     #[arg(long)]

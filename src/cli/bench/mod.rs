@@ -36,7 +36,14 @@ const FILL_IN_FLIGHT: u16 = 32;
 const FILL_BATCH: u16 = 32;
 
 pub(super) async fn execute(command: BenchCommand, printer: &mut Printer) -> Result<(), Failure> {
-    let report = run_bench(command).await?;
+    let common = command.common().clone();
+    if common.duration.is_some_and(|duration| duration <= common.warm_up) {
+        return Err(Failure::usage("--duration leaves nothing to measure")
+            .hint("it has the --warm-up in it, and must be longer"));
+    }
+    let report = run_bench(command).await;
+    let report =
+        report.map_err(|failure| common.address.explain(failure.about("TOPIC", &common.topic)))?;
     printer.show(&report, || report.text())
 }
 

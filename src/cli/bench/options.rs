@@ -33,7 +33,8 @@ pub(crate) struct SendBench {
     #[command(flatten)]
     pub(super) common: Common,
     /// Requests a second times batch: messages a second. 0: as fast as answers come (a closed loop)
-    #[arg(long, default_value_t = 0.0, value_parser = rate, value_name = "PER_SECOND")]
+    #[arg(long, default_value_t = 0.0, value_parser = rate, allow_negative_numbers = true,
+        value_name = "PER_SECOND")]
     pub(super) rate: f64,
     #[command(flatten)]
     pub(super) sending: Sending,
@@ -58,7 +59,8 @@ pub(crate) struct EndToEndBench {
     #[command(flatten)]
     pub(super) common: Common,
     /// Messages a second. 0: as fast as answers come
-    #[arg(long, default_value_t = 1000.0, value_parser = rate, value_name = "PER_SECOND")]
+    #[arg(long, default_value_t = 1000.0, value_parser = rate, allow_negative_numbers = true,
+        value_name = "PER_SECOND")]
     pub(super) rate: f64,
     #[command(flatten)]
     pub(super) sending: Sending,

@@ -6,7 +6,7 @@
 
 use super::connection::{Stub, connect};
 use super::workload::resource;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, GRPC_PORT, NAMES, is_illegal_name};
 use client::Config;
 use pb::receive_message_response::Content;
 use pb::settings::PubSub;
@@ -17,6 +17,7 @@ use storage::env::Env;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code::{PermissionDenied, Unauthenticated};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Status, Streaming};
 
@@ -109,13 +110,29 @@ impl Session {
             endpoints: Some(endpoints(config)),
         };
         let mut stub = self.stub.clone();
-        let answer = self.within(stub.query_route(self.request(body))).await;
-        let answer = answer.map_err(Fault::into_failure)?.into_inner();
+        let asked = tokio::time::timeout(self.patience, stub.query_route(self.request(body))).await;
+        // The first request: what is no broker gives itself away here.
+        let no_broker = |reason: &str| {
+            let at = &config.access_point;
+            Failure::unreachable(format!("no broker's gRPC port answers at {at}: {reason}"))
+                .hint(GRPC_PORT)
+        };
+        let answer = match asked {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(status)) if matches!(status.code(), Unauthenticated | PermissionDenied) => {
+                return Err(fault(&status).into_failure());
+            }
+            Ok(Err(status)) => return Err(no_broker(status.message())),
+            Err(_) => return Err(no_broker("it is silent")),
+        };
         check(answer.status).map_err(|fault| {
             let failure = fault.into_failure();
-            failure
-                .hint("make it with: stratamq topic create TOPIC")
-                .about("TOPIC", &self.topic.name)
+            let hint = if is_illegal_name(&failure.what) {
+                NAMES
+            } else {
+                "make it with: stratamq topic create TOPIC"
+            };
+            failure.hint(hint)
         })?;
         let mut brokers: Vec<pb::MessageQueue> = Vec::new();
         for queue in answer.message_queues {
@@ -281,7 +298,10 @@ struct Link {
 impl Fault {
     pub(super) fn into_failure(self) -> Failure {
         match self {
-            Fault::Refused(what) => Failure::refused(format!("the broker refused: {what}")),
+            Fault::Refused(what) => {
+                let hint = if is_illegal_name(&what) { NAMES } else { "" };
+                Failure::refused(format!("the broker refused: {what}")).hint(hint)
+            }
             Fault::Lost(what) => Failure::unreachable(format!("the connection was lost: {what}")),
         }
     }

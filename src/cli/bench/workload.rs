@@ -56,13 +56,13 @@ fn mix(text: &str) -> Result<Sizes, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size; try 1KiB"))?;
     let unit: u64 = match &text[digits.len()..] {
         "" | "B" => 1,
         "K" | "KiB" => 1 << 10,
         "M" | "MiB" => 1 << 20,
         other => return Err(format!("unknown unit {other:?}; use KiB or MiB")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size; try 1KiB"))?;
     let size = number.checked_mul(unit).filter(|size| (1..=BODY_BYTES_MAX).contains(size));
     size.ok_or_else(|| format!("{text:?}: a body has 1 byte to 4 MiB"))
 }
