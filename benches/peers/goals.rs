@@ -1,7 +1,7 @@
 //! What the numbers should be, and what they are.
 
-use super::report::shown;
 use super::round::Numbers;
+use super::unit::shown;
 use serde::Serialize;
 
 /// How ours and the other number are compared.

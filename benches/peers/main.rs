@@ -23,6 +23,7 @@ mod report;
 mod round;
 mod scale;
 mod system;
+mod unit;
 
 use round::{Amount, Numbers, Round};
 use std::collections::BTreeSet;

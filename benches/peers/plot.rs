@@ -2,7 +2,7 @@
 //! logarithmic scale, with the goal as a mark.
 
 use super::goals::Outcome;
-use super::report::shown;
+use super::unit::shown;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 1000.0;

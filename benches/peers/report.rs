@@ -4,6 +4,7 @@ use super::goals::{self, Outcome};
 use super::machine::Machine;
 use super::plot;
 use super::round::Numbers;
+use super::unit::shown;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io;
@@ -79,6 +80,7 @@ impl Results {
                 missed.in_the_way.join("; "),
             );
         }
+        page.push_str(&self.counted());
         page.push_str("\n## Every number\n\nMedian, and the least and most of the rounds.\n\n");
         page.push_str("| number | median | least | most |\n|---|---:|---:|---:|\n");
         for (name, median) in &self.medians {
@@ -94,17 +96,41 @@ impl Results {
         page.push_str("```\n");
         page
     }
-}
 
-/// Three digits or so, with the unit.
-pub(crate) fn shown(value: f64, unit: &str) -> String {
-    match unit {
-        "us" if value >= 1e6 => format!("{:.2} s", value / 1e6),
-        "us" if value >= 1000.0 => format!("{:.2} ms", value / 1e3),
-        "us" => format!("{value:.0} us"),
-        "ms" if value >= 1000.0 => format!("{:.2} s", value / 1e3),
-        "B/s" => format!("{:.0} MiB/s", value / f64::from(1 << 20)),
-        "/s" => format!("{value:.0}/s"),
-        other => format!("{value:.0} {other}"),
+    /// What a message costs ours, by counting.
+    fn counted(&self) -> String {
+        let number = |name: &str| {
+            self.medians.get(name).map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+        };
+        let mut page = String::from(
+            "\n## What a message costs, counted\n\n\
+             Ours; system calls under strace, allocations and copies in memory of a body of 8 KiB \
+             by `cargo test --test guard`.\n\n\
+             | | wake-ups | system calls | futex | fdatasync | allocations | copies |\n\
+             |---|---:|---:|---:|---:|---:|---:|\n",
+        );
+        for (what, load, guard) in [
+            ("send, local", "local.send", "send"),
+            ("send, async", "async.send", "send"),
+            ("receive + ack", "receive_ack", "receive_ack"),
+        ] {
+            let numbers = [
+                format!("ours.{load}_server_wakeups"),
+                format!("ours.{load}_syscalls"),
+                format!("ours.{load}_syscalls_futex"),
+                format!("ours.{load}_syscalls_fdatasync"),
+                format!("ours.{guard}_allocations"),
+                format!("ours.{guard}_body_copies"),
+            ];
+            let numbers = numbers.map(|name| number(&name)).join(" | ");
+            let _ = writeln!(page, "| {what} | {numbers} |");
+        }
+        page.push_str(
+            "\nOf the copies of a send, where two were the goal, one is gRPC's, into the buffer that \
+             it decodes from, and one is ours, into the group that is written by one call. The \
+             third is HTTP/2's, which moves what it has of a frame that does not fit its buffer: a \
+             body of 7 KiB is copied 2.0 times. That of a receive is gRPC's encoding.\n",
+        );
+        page
     }
 }
