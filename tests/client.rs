@@ -230,7 +230,7 @@ async fn a_client_goes_on_when_the_broker_comes_back() {
     fixture.broker.kill();
     let down = producer.send(Message::new("t", "while down")).await.unwrap_err();
     assert!(matches!(down.advice(), Advice::Retry { .. }), "{down:?}");
-    let _broker = Broker::start_again(&data, addresses);
+    let _broker = Broker::start_again(&data, addresses, &[]);
     consumer.ack(&handed_out).await.expect("a handle outlives the process that gave it");
     producer.send(Message::new("t", "after")).await.unwrap();
     let after = receive(&consumer, 1).await;
@@ -244,7 +244,7 @@ async fn a_broker_knows_its_clients_until_they_say_goodbye_and_again_after_its_r
     let (addresses, data) = (fixture.broker.addresses(), fixture.data.clone());
     assert_eq!(members(addresses.http), 1, "a start returns when the broker knows the client");
     fixture.broker.kill();
-    let _broker = Broker::start_again(&data, addresses);
+    let _broker = Broker::start_again(&data, addresses, &[]);
     harness::wait_for("the client to make itself known again", || {
         (members(addresses.http) == 1).then_some(())
     });

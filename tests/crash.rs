@@ -24,6 +24,10 @@ const TOPICS: [&str; 4] = ["crash-a", "crash-b", "crash-c", "crash-d"];
 const GROUP: &str = "crash-readers";
 const PRODUCERS: usize = 6;
 const CONSUMERS: usize = 4;
+/// Room for 200 rounds of load: a full journal refuses, and what it refuses proves nothing.
+const JOURNAL: &str = "--journal-capacity=8GiB";
+/// So many rounds one after the other without an ack are no load.
+const IDLE_ROUNDS_MAX: usize = 5;
 const INVISIBLE: Duration = Duration::from_secs(10);
 
 #[test]
@@ -32,12 +36,13 @@ fn no_acknowledged_message_or_ack_is_lost_when_the_broker_is_killed() {
     let data = harness::folder("crash").join("data");
     std::fs::create_dir_all(&data).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut broker = Broker::start(&data);
+    let mut broker = Broker::start_with(&data, &[JOURNAL]);
     let addresses = broker.addresses();
     for topic in TOPICS {
         broker.command(&["topic", "create", topic, "--queues", "1"]);
     }
     let mut history = History::default();
+    let mut idle = 0;
     for round in 0..rounds {
         let lifetime = Duration::from_millis(200 + RandomState::new().hash_one(round) % 1_500);
         let stop = Arc::new(AtomicBool::new(false));
@@ -52,8 +57,10 @@ fn no_acknowledged_message_or_ack_is_lost_when_the_broker_is_killed() {
             seen.delivered.len(),
             seen.acked.len()
         );
+        idle = if seen.acked.is_empty() { idle + 1 } else { 0 };
+        assert!(idle < IDLE_ROUNDS_MAX, "{idle} rounds without load: is the journal full?");
         history.merge(seen);
-        broker = Broker::start_again(&data, addresses);
+        broker = Broker::start_again(&data, addresses, &[JOURNAL]);
     }
     runtime.block_on(drain(addresses.grpc, &mut history));
     let faults = history.faults();

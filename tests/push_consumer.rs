@@ -280,7 +280,7 @@ async fn a_consumer_goes_on_when_the_broker_comes_back() {
     doors.add_permits(20);
     until("the listener to be done", || consumer.metrics().consumed == 10).await;
     until("the endpoint to be isolated", || consumer.metrics().isolated_endpoints == 1).await;
-    let fixture = Fixture { broker: Broker::start_again(&data, addresses), data };
+    let fixture = Fixture { broker: Broker::start_again(&data, addresses, &[]), data };
     sent.extend(fixture.send(10).await);
     until("all to be acknowledged", || consumer.metrics().acked == 20).await;
     until("the endpoint to be back", || consumer.metrics().isolated_endpoints == 0).await;

@@ -71,16 +71,17 @@ impl Broker {
         broker
     }
 
-    /// Starts again where `before` was, so that clients find it.
-    pub(crate) fn start_again(data: &Path, before: Addresses) -> Broker {
+    /// Starts again where `before` was, so that clients find it; with more flags.
+    pub(crate) fn start_again(data: &Path, before: Addresses, flags: &[&str]) -> Broker {
         let port = |name: &str, address: SocketAddr| format!("--{name}-port={}", address.port());
-        let flags = [
+        let ports = [
             port("grpc", before.grpc),
             port("nameserver", before.nameserver),
             port("broker", before.broker),
             port("http", before.http),
         ];
-        Broker::start_with(data, &flags.each_ref().map(String::as_str))
+        let ports = ports.each_ref().map(String::as_str);
+        Broker::start_with(data, &[&ports[..], flags].concat())
     }
 
     pub(crate) fn addresses(&self) -> Addresses {
