@@ -3,7 +3,7 @@
 use super::connect::{AdminAddress, duration, name};
 use super::failure::Failure;
 use super::http::{Admin, Answer, Only, path};
-use super::print::{Printer, count, fields, table, time};
+use super::print::{self, Printer, count, fields, table, time};
 use super::progress::{Lag, Reset};
 use clap::{Args, Subcommand};
 use gateway::admin::api::{Group, GroupDetail, GroupList, GroupPut, Retry};
@@ -349,21 +349,13 @@ fn raced(failure: Failure) -> Failure {
 }
 
 fn changes(before: &Group, after: &Group) -> String {
-    let mut lines = Vec::new();
-    let mut compare = |what: &str, old: String, new: String| {
-        if old != new {
-            lines.push(format!("  {what}: {old} -> {new}\n"));
-        }
-    };
-    compare("attempts", before.max_attempts.to_string(), after.max_attempts.to_string());
-    compare("order", before.order.clone(), after.order.clone());
-    compare("retry after", retry(&before.retry), retry(&after.retry));
-    compare("enabled", before.consume_enabled.to_string(), after.consume_enabled.to_string());
-    let name = &after.name;
-    if lines.is_empty() {
-        return format!("group {name} is so already\n");
-    }
-    format!("changed group {name}\n{}", lines.concat())
+    let compared = [
+        ("attempts", before.max_attempts.to_string(), after.max_attempts.to_string()),
+        ("order", before.order.clone(), after.order.clone()),
+        ("retry after", retry(&before.retry), retry(&after.retry)),
+        ("enabled", before.consume_enabled.to_string(), after.consume_enabled.to_string()),
+    ];
+    print::changes("group", &after.name, compared)
 }
 
 #[cfg(test)]

@@ -160,6 +160,21 @@ pub(super) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// What an update changed of a `kind` of thing, each part with what it was and what it is.
+pub(super) fn changes<'a>(
+    kind: &str,
+    name: &str,
+    compared: impl IntoIterator<Item = (&'a str, String, String)>,
+) -> String {
+    let changed = compared.into_iter().filter(|(_, old, new)| old != new);
+    let lines: String =
+        changed.map(|(what, old, new)| format!("  {what}: {old} -> {new}\n")).collect();
+    if lines.is_empty() {
+        return format!("{kind} {name} is so already\n");
+    }
+    format!("changed {kind} {name}\n{lines}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use super::connect::{AdminAddress, name};
 use super::failure::Failure;
 use super::http::{Admin, Answer, Only, path};
-use super::print::{Printer, count, fields, table, time};
+use super::print::{self, Printer, count, fields, table, time};
 use clap::{Args, Subcommand};
 use gateway::admin::api::{Topic, TopicDetail, TopicList, TopicPut};
 use std::collections::BTreeMap;
@@ -339,22 +339,14 @@ pub(super) fn raced(failure: Failure) -> Failure {
 }
 
 fn changes(before: &Topic, after: &Topic) -> String {
-    let mut lines = Vec::new();
-    let mut compare = |what: &str, old: String, new: String| {
-        if old != new {
-            lines.push(format!("  {what}: {old} -> {new}\n"));
-        }
-    };
-    compare("queues", before.queues.to_string(), after.queues.to_string());
-    compare("kind", before.kind.clone(), after.kind.clone());
-    compare("durability", before.durability.clone(), after.durability.clone());
-    compare("permission", before.permission.clone(), after.permission.clone());
-    compare("attributes", shown(&before.attributes), shown(&after.attributes));
-    let name = &after.name;
-    if lines.is_empty() {
-        return format!("topic {name} is so already\n");
-    }
-    format!("changed topic {name}\n{}", lines.concat())
+    let compared = [
+        ("queues", before.queues.to_string(), after.queues.to_string()),
+        ("kind", before.kind.clone(), after.kind.clone()),
+        ("durability", before.durability.clone(), after.durability.clone()),
+        ("permission", before.permission.clone(), after.permission.clone()),
+        ("attributes", shown(&before.attributes), shown(&after.attributes)),
+    ];
+    print::changes("topic", &after.name, compared)
 }
 
 /// `key=value` for each, or `none`.
