@@ -8,5 +8,8 @@ pub mod nameserver;
 pub mod placement;
 pub mod store;
 
-pub use catalog::{Catalog, CatalogError, ClusterSpec, OpenOutcome, Registration, TopicChange};
+pub use catalog::{
+    Catalog, CatalogError, ClusterSpec, Commit, NotCommitted, Registration, TopicChange,
+    WriteOutcome,
+};
 pub use store::{Advice, Applied, Error, MetadataStore, Revision};

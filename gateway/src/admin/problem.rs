@@ -99,7 +99,7 @@ impl From<CatalogError> for Problem {
                 Problem::invalid(text).hint("choose another name")
             }
             CatalogError::Queues(_)
-            | CatalogError::NoObjectStore
+            | CatalogError::Locked { .. }
             | CatalogError::Attribute(_)
             | CatalogError::MaxAttempts(_) => Problem::invalid(text),
             CatalogError::RetryPolicy(_) => Problem::invalid(text).hint(

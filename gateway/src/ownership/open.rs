@@ -3,7 +3,7 @@
 use super::owned::{Owned, PlacementGroup};
 use metadata::model::{Member, Owner, PgRecord, broker_name};
 use metadata::placement::{Event, Step, Stuck, Takeover, Taker, Unsealed};
-use metadata::{Catalog, OpenOutcome};
+use metadata::{Catalog, WriteOutcome};
 use storage::format::{Epoch, Lsn, PgId};
 use storage::{JoinedBy, Log, Sealed, Store, StoreId, StoreRefused};
 
@@ -192,7 +192,7 @@ async fn take_over(
             }
             Step::Open { seen, record } => {
                 let opened = catalog.open_epoch(pg, seen, &record).await;
-                Event::Opened(opened.unwrap_or(OpenOutcome::Unknown))
+                Event::Opened(opened.unwrap_or(WriteOutcome::Unknown))
             }
             Step::Serve { record, .. } => return Ok(record),
             // Every seal is answered before the next step is asked for, so nothing is left to wait for.

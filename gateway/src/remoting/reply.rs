@@ -178,7 +178,7 @@ fn catalog_code(error: &CatalogError) -> i32 {
         | CatalogError::SystemGroup(_)
         | CatalogError::Queues(_)
         | CatalogError::Shrink { .. }
-        | CatalogError::NoObjectStore
+        | CatalogError::Locked { .. }
         | CatalogError::RetryPolicy(_)
         | CatalogError::MaxAttempts(_) => ResponseCode::INVALID_PARAMETER,
         CatalogError::Contended(_) => ResponseCode::SYSTEM_BUSY,

@@ -1,6 +1,6 @@
 //! Why a change of the catalog is refused.
 
-use crate::model::{AttributeRefused, QUEUES_MAX};
+use crate::model::{AttributeRefused, QUEUES_MAX, Retention};
 use crate::store::Error;
 use protocol::names::{GroupName, TopicName};
 
@@ -38,9 +38,16 @@ pub enum CatalogError {
         /// What was asked for.
         asked: u32,
     },
-    /// The level needs an object store, and there is none yet.
-    #[error("durability object is not supported yet: there is no tiering to an object store")]
-    NoObjectStore,
+    /// A lock is made longer, and nothing else.
+    #[error(
+        "topic {name} is {retention}: its retention can be made longer, and nothing else, until it is deleted"
+    )]
+    Locked {
+        /// The topic.
+        name: TopicName,
+        /// What it is.
+        retention: Retention,
+    },
     /// An attribute.
     #[error(transparent)]
     Attribute(#[from] AttributeRefused),

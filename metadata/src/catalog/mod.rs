@@ -8,6 +8,7 @@
 //! - A read takes no lock and never waits. What it shows is one revision of the store, perhaps not the last one.
 //! - A write is decided on what the store holds, never on the snapshot; its caller finds it in the snapshot afterwards.
 //! - A record that cannot be read never makes what it was disappear: the snapshot keeps the old one.
+mod commit;
 mod error;
 mod follow;
 mod gateways;
@@ -22,9 +23,10 @@ mod tests;
 mod topics;
 mod uids;
 
+pub use commit::{Commit, NotCommitted};
 pub use error::CatalogError;
 pub use gateways::Registration;
 pub use handle::Catalog;
-pub use pgs::OpenOutcome;
+pub use pgs::WriteOutcome;
 pub use start::ClusterSpec;
 pub use topics::TopicChange;

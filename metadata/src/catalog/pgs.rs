@@ -7,7 +7,7 @@ use storage::format::PgId;
 
 /// What came of a CREATE or an OPEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenOutcome {
+pub enum WriteOutcome {
     /// The record is written, under this revision.
     Done(Revision),
     /// The record had moved. Nothing was written, and never will be by this request.
@@ -36,16 +36,16 @@ impl Catalog {
         id: PgId,
         seen: Option<Revision>,
         record: &PgRecord,
-    ) -> Result<OpenOutcome, Error> {
+    ) -> Result<WriteOutcome, Error> {
         let key = key::pg(id);
         let expect = seen.map_or(Expect::Absent, Expect::Modified);
         let put = Change::Put { key: key.clone(), value: record.encode(), lease: None };
         let txn =
             Txn { compare: vec![Compare { key, expect }], then: vec![put], otherwise: Vec::new() };
         match self.inner.store.txn(txn).await {
-            Ok(TxnOutcome::Done { revision }) => Ok(OpenOutcome::Done(revision)),
-            Ok(TxnOutcome::Refused { .. }) => Ok(OpenOutcome::Moved),
-            Err(error) if error.applied() == Applied::Unknown => Ok(OpenOutcome::Unknown),
+            Ok(TxnOutcome::Done { revision }) => Ok(WriteOutcome::Done(revision)),
+            Ok(TxnOutcome::Refused { .. }) => Ok(WriteOutcome::Moved),
+            Err(error) if error.applied() == Applied::Unknown => Ok(WriteOutcome::Unknown),
             Err(error) => Err(error),
         }
     }

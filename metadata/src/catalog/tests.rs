@@ -137,10 +137,6 @@ async fn what_cannot_be_a_topic_is_refused() {
             spec("%DLQ%billing", 1),
             "topic %DLQ%billing belongs to its group and is not made, changed or deleted by itself",
         ),
-        (
-            TopicSpec { durability: Some(Durability::Object), ..spec("orders", 1) },
-            "durability object is not supported yet: there is no tiering to an object store",
-        ),
     ] {
         assert_eq!(world.catalog.put_topic(spec).await.unwrap_err().to_string(), text);
     }
@@ -164,8 +160,8 @@ async fn a_change_of_a_topic_leaves_the_rest_as_it_is() {
     assert_eq!(put.durability, Durability::Async);
     let error = world.catalog.update_topic(&topic("other"), change).await.unwrap_err();
     assert_eq!(error.to_string(), "topic other does not exist");
-    let object = AttributeChange::parse_list("+durability=object").unwrap();
-    let change = TopicChange { attributes: object, ..TopicChange::default() };
+    let unknown = AttributeChange::parse_list("+colour=red").unwrap();
+    let change = TopicChange { attributes: unknown, ..TopicChange::default() };
     let error = world.catalog.update_topic(&topic("orders"), change).await.unwrap_err();
     assert!(matches!(error, CatalogError::Attribute(_)), "{error:?}");
 }
@@ -358,18 +354,54 @@ async fn an_epoch_is_opened_once() {
     assert_eq!(world.catalog.read_pg(id).await.unwrap(), None);
     let first = PgRecord::create(id, owner(1), vec![own.clone()], 1);
     let outcome = world.catalog.open_epoch(id, None, &first).await.unwrap();
-    let OpenOutcome::Done(created) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(world.catalog.open_epoch(id, None, &first).await.unwrap(), OpenOutcome::Moved);
+    let WriteOutcome::Done(created) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(world.catalog.open_epoch(id, None, &first).await.unwrap(), WriteOutcome::Moved);
     assert_eq!(world.catalog.read_pg(id).await.unwrap(), Some((first.clone(), created)));
     let second = first.open(owner(2), vec![own.clone()], 1, Lsn(first.base.0 + 9));
     let third = first.open(owner(3), vec![own], 1, Lsn(first.base.0 + 9));
     let outcome = world.catalog.open_epoch(id, Some(created), &second).await.unwrap();
-    let OpenOutcome::Done(opened) = outcome else { panic!("{outcome:?}") };
+    let WriteOutcome::Done(opened) = outcome else { panic!("{outcome:?}") };
     let outcome = world.catalog.open_epoch(id, Some(created), &third).await.unwrap();
-    assert_eq!(outcome, OpenOutcome::Moved);
+    assert_eq!(outcome, WriteOutcome::Moved);
     assert_eq!(world.catalog.read_pg(id).await.unwrap(), Some((second.clone(), opened)));
     until("the second epoch", || shows(&world.catalog, id, opened), &world.catalog).await;
     assert_eq!(*world.catalog.pg(id).unwrap().0, second);
+}
+
+/// Created records of placement groups 0 to `count`, and the revisions.
+async fn created(catalog: &Catalog, count: u32) -> Vec<Commit> {
+    let owner = Owner { gateway: GatewayId::parse("gw-1").unwrap(), incarnation: Incarnation(1) };
+    let mut commits = Vec::new();
+    for pg in (0..count).filter_map(PgId::new) {
+        let record = PgRecord::create(pg, owner.clone(), Vec::new(), 1);
+        let outcome = catalog.open_epoch(pg, None, &record).await.unwrap();
+        let WriteOutcome::Done(seen) = outcome else { panic!("{outcome:?}") };
+        let tiered = record.tiered.plus(100);
+        commits.push(Commit { pg, seen, record: PgRecord { tiered, ..record } });
+    }
+    commits
+}
+
+#[tokio::test]
+async fn commits_are_one_transaction_and_one_that_moved_does_not_hold_the_others_up() {
+    let world = World::new().await;
+    let mut commits = created(&world.catalog, 3).await;
+    let first = world.catalog.commit(&commits).await;
+    let revisions: Vec<_> = first.into_iter().map(Result::unwrap).collect();
+    assert_eq!(revisions, [revisions[0]; 3]);
+    for (commit, revision) in commits.iter_mut().zip(&revisions) {
+        commit.seen = *revision;
+        commit.record.tiered = commit.record.tiered.plus(1);
+    }
+    commits[1].seen = commits[1].seen.next();
+    let second = world.catalog.commit(&commits).await;
+    assert!(matches!(second[1], Err(NotCommitted::Moved(pg)) if pg == commits[1].pg));
+    for at in [0, 2] {
+        let (record, revision) = world.catalog.read_pg(commits[at].pg).await.unwrap().unwrap();
+        assert_eq!((&record, &revision), (&commits[at].record, second[at].as_ref().unwrap()));
+    }
+    let (record, _) = world.catalog.read_pg(commits[1].pg).await.unwrap().unwrap();
+    assert_eq!(record.tiered.plus(1), commits[1].record.tiered);
 }
 
 fn shows(catalog: &Catalog, id: PgId, revision: Revision) -> bool {
@@ -496,6 +528,39 @@ async fn a_change_of_unknown_outcome_is_settled_by_a_read() {
         assert_eq!(put.queues().len(), 5);
         catalog.delete_topic(&topic(&name)).await.unwrap();
         assert_eq!(catalog.topic(&name), None);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_is_settled_by_a_read() {
+    let world = World::new().await;
+    let mut commits = created(&world.catalog, 2).await;
+    let flaky = Arc::new(Flaky { inner: world.store.clone(), asked: AtomicU32::new(0) });
+    let catalog = Catalog::start(flaky, world.env.clone(), cluster()).await.unwrap();
+    for _ in 0..8 {
+        let answers = catalog.commit(&commits).await;
+        for (commit, answer) in commits.iter_mut().zip(answers) {
+            let (record, revision) = world.catalog.read_pg(commit.pg).await.unwrap().unwrap();
+            assert_eq!((&record, revision), (&commit.record, answer.unwrap()));
+            commit.seen = revision;
+            commit.record.tiered = record.tiered.plus(10);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_made_longer_and_never_shorter() {
+    let world = World::new().await;
+    let locked = |retention: &str| {
+        let mut spec = spec("audit", 1);
+        spec.attributes.insert("retention".into(), retention.into());
+        spec
+    };
+    world.catalog.put_topic(locked("locked:30d")).await.unwrap();
+    world.catalog.put_topic(locked("locked:60d")).await.unwrap();
+    for weaker in ["locked:59d", "forever", "1d"] {
+        let error = world.catalog.put_topic(locked(weaker)).await.unwrap_err();
+        assert!(matches!(error, CatalogError::Locked { .. }), "{error:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::swap::Wish;
 use super::{Catalog, CatalogError};
-use crate::model::{AttributeChange, Durability, Permission, QUEUES_MAX, Topic, TopicSpec, key};
+use crate::model::{AttributeChange, Permission, QUEUES_MAX, Retention, Topic, TopicSpec, key};
 use protocol::names::TopicName;
 use std::sync::Arc;
 
@@ -135,9 +135,6 @@ fn check(spec: &TopicSpec) -> Result<(), CatalogError> {
     if !(1..=QUEUES_MAX).contains(&spec.queues) {
         return Err(CatalogError::Queues(spec.queues));
     }
-    if spec.durability == Some(Durability::Object) {
-        return Err(CatalogError::NoObjectStore);
-    }
     Ok(())
 }
 
@@ -148,5 +145,13 @@ fn changed(topic: &Topic, spec: TopicSpec) -> Result<Wish<Topic>, CatalogError> 
         return Err(CatalogError::Shrink { name, queues, asked });
     }
     let changed = topic.changed(spec);
+    if let Retention::Locked(period) = topic.retention()
+        && !matches!(changed.retention(), Retention::Locked(longer) if longer >= period)
+    {
+        return Err(CatalogError::Locked {
+            name: topic.name.clone(),
+            retention: topic.retention(),
+        });
+    }
     Ok(if changed == *topic { Wish::Keep } else { Wish::Put(changed) })
 }

@@ -19,6 +19,15 @@ pub(super) struct Uids {
 }
 
 impl Catalog {
+    /// `count` numbers in a row for objects in the bucket, of which this is the first; at most as many as there are uids
+    /// in a block. Nobody else ever gets them.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn take_object_ids(&self, count: u64) -> Result<u64, Error> {
+        self.take_uids(count).await
+    }
+
     /// `count` uids in a row, of which this is the first; at most [`BLOCK`]. Nobody else ever gets them.
     pub(super) async fn take_uids(&self, count: u64) -> Result<u64, Error> {
         if let Some(first) = cut(&mut self.inner.uids.taken.lock(), count) {

@@ -3,14 +3,16 @@
 //! An attribute that is not known is refused, as Apache does, and so is a value that asks for what this version does
 //! not do: a setting that is silently without effect would be worse than an error.
 
-use super::{ConsumeFrom, Durability, GroupSpec, TopicKind, TopicSpec};
+use super::{ConsumeFrom, Durability, GroupSpec, Retention, TopicKind, TopicSpec};
 
 /// What messages a topic takes.
 pub const TOPIC_MESSAGE_TYPE: &str = "message.type";
 /// When a message counts as sent. Ours, not Apache's.
 pub const TOPIC_DURABILITY: &str = "durability";
-/// How long messages are kept. Ours, not Apache's.
+/// How long messages are kept ([`Retention`]). Ours, not Apache's.
 pub const TOPIC_RETENTION: &str = "retention";
+/// Apache's word for `retention=compacted`: `COMPACTION`, else `DELETE`.
+pub const TOPIC_CLEANUP: &str = "cleanup.policy";
 /// Where a new group begins: `auto`, `earliest` or `latest`. Ours, not Apache's.
 pub const GROUP_CONSUME_FROM: &str = "consume.from";
 
@@ -52,16 +54,6 @@ pub enum AttributeRefused {
         value: String,
         /// What it may be.
         takes: &'static str,
-    },
-    /// The value is right, but this version does not do it.
-    #[error("attribute {key}={value} is not supported yet: {why}")]
-    NotYet {
-        /// The attribute.
-        key: String,
-        /// What it was to be.
-        value: String,
-        /// What is missing.
-        why: &'static str,
     },
 }
 
@@ -109,10 +101,6 @@ impl AttributeChange {
         AttributeRefused::Value { key: self.key().into(), value: self.value().into(), takes }
     }
 
-    fn not_yet(&self, why: &'static str) -> AttributeRefused {
-        AttributeRefused::NotYet { key: self.key().into(), value: self.value().into(), why }
-    }
-
     fn value(&self) -> &str {
         match self {
             AttributeChange::Set { value, .. } => value,
@@ -138,20 +126,20 @@ pub(super) fn change_topic(
         TOPIC_DURABILITY => {
             let takes = "async, local, mirrored or object";
             let level = Durability::parse(value).ok_or_else(|| change.refused(takes))?;
-            if level == Durability::Object {
-                return Err(change.not_yet("there is no tiering to an object store"));
-            }
             spec.durability = Some(level);
         }
-        TOPIC_RETENTION => match value {
-            "" | "forever" => keep(&mut spec.attributes, change),
-            _ => return Err(change.not_yet("everything is kept until its topic is deleted")),
-        },
-        "cleanup.policy" => match value {
-            "" | "DELETE" => keep(&mut spec.attributes, change),
-            "COMPACTION" => return Err(change.not_yet("there is no compaction by key")),
-            _ => return Err(change.refused("DELETE or COMPACTION")),
-        },
+        TOPIC_RETENTION => {
+            if set && Retention::parse(value).is_none() {
+                return Err(change.refused(Retention::TAKES));
+            }
+            keep(&mut spec.attributes, change);
+        }
+        TOPIC_CLEANUP => {
+            if set && !matches!(value, "DELETE" | "COMPACTION") {
+                return Err(change.refused("DELETE or COMPACTION"));
+            }
+            keep(&mut spec.attributes, change);
+        }
         // How Apache indexes a queue; nothing depends on it here.
         "queue.type" => match value {
             "" | "SimpleCQ" | "BatchCQ" | "RocksDBCQ" => keep(&mut spec.attributes, change),
@@ -266,12 +254,9 @@ mod tests {
                 "attribute reserve.time cannot be \"soon\": it takes a number from -1",
             ),
             (
-                "+durability=object",
-                "attribute durability=object is not supported yet: there is no tiering to an object store",
-            ),
-            (
-                "+retention=3d",
-                "attribute retention=3d is not supported yet: everything is kept until its topic is deleted",
+                "+retention=soon",
+                "attribute retention cannot be \"soon\": it takes forever, an age such as 3d, 12h or 90m, a size such as \
+                 10GiB, compacted, or locked:365d",
             ),
         ] {
             assert_eq!(apply(text).unwrap_err().to_string(), want, "{text}");

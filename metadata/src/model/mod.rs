@@ -8,6 +8,7 @@ mod gateway;
 mod group;
 pub mod key;
 mod pg;
+mod retention;
 mod retry;
 mod spread;
 #[cfg(test)]
@@ -16,14 +17,15 @@ mod topic;
 mod uid;
 
 pub use attribute::{
-    AttributeChange, AttributeRefused, GROUP_CONSUME_FROM, TOPIC_DURABILITY, TOPIC_MESSAGE_TYPE,
-    TOPIC_RETENTION,
+    AttributeChange, AttributeRefused, GROUP_CONSUME_FROM, TOPIC_CLEANUP, TOPIC_DURABILITY,
+    TOPIC_MESSAGE_TYPE, TOPIC_RETENTION,
 };
 pub use cluster::{Cluster, PGS_MAX};
 pub use codec::{Record, RecordError};
 pub use gateway::{GatewayId, GatewayRecord, Incarnation};
 pub use group::{ConsumeFrom, Group, GroupSpec, MAX_ATTEMPTS_DEFAULT, Order};
-pub use pg::{Member, Owner, PgRecord, broker_name, parse_broker_name};
+pub use pg::{Member, Owner, PgRecord, SnapshotRef, broker_name, parse_broker_name};
+pub use retention::Retention;
 pub use retry::RetryPolicy;
 pub use spread::{Share, TOPIC_PGS_MAX};
 pub use storage::StoreId;

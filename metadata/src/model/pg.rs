@@ -48,6 +48,17 @@ pub struct PgRecord {
     pub manifest_root: Option<String>,
     /// Changes of the manifest that are not yet folded into its root, oldest first, in the bytes of `storage::format`.
     pub deltas: Vec<Bytes>,
+    /// Where a replay of its state begins; from the beginning of the log where there is none.
+    pub snapshot: Option<SnapshotRef>,
+}
+
+/// The newest snapshot of a placement group's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRef {
+    /// The name of its object.
+    pub object: String,
+    /// What the records below did is in it.
+    pub applied: Lsn,
 }
 
 impl PgRecord {
@@ -62,6 +73,7 @@ impl PgRecord {
             tiered: pg.first_lsn(),
             manifest_root: None,
             deltas: Vec::new(),
+            snapshot: None,
         }
     }
 
@@ -111,6 +123,10 @@ struct PgV1 {
     manifest_root: Option<String>,
     #[prost(bytes = "bytes", repeated, tag = "9")]
     deltas: Vec<Bytes>,
+    #[prost(string, optional, tag = "10")]
+    snapshot: Option<String>,
+    #[prost(uint64, tag = "11")]
+    snapshot_applied: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -168,6 +184,8 @@ impl Record for PgRecord {
             tiered: self.tiered.0,
             manifest_root: self.manifest_root.clone(),
             deltas: self.deltas.clone(),
+            snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.object.clone()),
+            snapshot_applied: self.snapshot.as_ref().map_or(0, |snapshot| snapshot.applied.0),
         };
         sealed(SCHEMA, &message)
     }
@@ -180,6 +198,7 @@ impl Record for PgRecord {
         if message.quorum == 0 {
             return Err(RecordError::Field("quorum"));
         }
+        let applied = Lsn(message.snapshot_applied);
         Ok(PgRecord {
             epoch: Epoch(message.epoch),
             owner: Owner {
@@ -192,6 +211,7 @@ impl Record for PgRecord {
             tiered: Lsn(message.tiered),
             manifest_root: message.manifest_root,
             deltas: message.deltas,
+            snapshot: message.snapshot.map(|object| SnapshotRef { object, applied }),
         })
     }
 }
@@ -208,6 +228,14 @@ mod tests {
         for other in ["strata-7", "strata-+007", "broker-a", "strata-99999", "strata-"] {
             assert_eq!(parse_broker_name(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_read_back() {
+        let owner = Owner { gateway: GatewayId::parse("a").unwrap(), incarnation: Incarnation(1) };
+        let mut record = PgRecord::create(PgId::new(0).unwrap(), owner, Vec::new(), 1);
+        record.snapshot = Some(SnapshotRef { object: "snapshot/0".into(), applied: Lsn(77) });
+        assert_eq!(PgRecord::decode(&record.encode()), Ok(record));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::attribute::{self, AttributeChange, AttributeRefused};
 use super::codec::{Record, RecordError, opened, sealed};
 use super::spread::{self, Share};
-use super::{Cluster, Group};
+use super::{Cluster, Group, Retention};
 use bytes::Bytes;
 use protocol::names::TopicName;
 use std::collections::BTreeMap;
@@ -284,6 +284,18 @@ impl Topic {
         let from = self.queues.partition_point(|queue| queue.pg < pg);
         let to = self.queues.partition_point(|queue| queue.pg <= pg);
         self.queues.get(from..to).unwrap_or_default()
+    }
+
+    /// How long it keeps its messages. `retention` comes before Apache's `cleanup.policy`.
+    pub fn retention(&self) -> Retention {
+        let attribute = |key| self.attributes.get(key).map(String::as_str);
+        match attribute(attribute::TOPIC_RETENTION).and_then(Retention::parse) {
+            Some(retention) => retention,
+            None if attribute(attribute::TOPIC_CLEANUP) == Some("COMPACTION") => {
+                Retention::Compacted
+            }
+            None => Retention::default(),
+        }
     }
 
     /// Every attribute, with those that have a field: what `mqadmin` shows.

@@ -1,6 +1,6 @@
 //! The step machine.
 
-use crate::OpenOutcome;
+use crate::WriteOutcome;
 use crate::model::{Member, Owner, PgRecord};
 use crate::store::Revision;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +35,8 @@ pub enum Event {
     },
     /// The own store answered the join.
     Joined(Result<Copy, StoreRefused>),
-    /// The record was written, or not. Every error counts as [`OpenOutcome::Unknown`].
-    Opened(OpenOutcome),
+    /// The record was written, or not. Every error counts as [`WriteOutcome::Unknown`].
+    Opened(WriteOutcome),
 }
 
 /// Why a store gave no proof.
@@ -206,9 +206,9 @@ impl Takeover {
             }
             (Stage::Joining { old, end }, Event::Joined(joined)) => self.joined(&old, end, joined),
             (Stage::Opening { seen, record }, Event::Opened(outcome)) => match outcome {
-                OpenOutcome::Done(revision) => self.serve(record, revision),
-                OpenOutcome::Moved => self.read_again(),
-                OpenOutcome::Unknown => self.read(Stage::Settling { seen, record }),
+                WriteOutcome::Done(revision) => self.serve(record, revision),
+                WriteOutcome::Moved => self.read_again(),
+                WriteOutcome::Unknown => self.read(Stage::Settling { seen, record }),
             },
             (stage, _) => {
                 self.stage = stage;

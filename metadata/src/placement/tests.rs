@@ -1,7 +1,7 @@
 //! The procedure step by step, and many process lives of it on one disk with crashes and lost answers everywhere.
 
 use super::{Event, Step, Stuck, Takeover, Taker, Unsealed};
-use crate::OpenOutcome;
+use crate::WriteOutcome;
 use crate::model::{GatewayId, Incarnation, Member, Owner, PgRecord};
 use crate::store::Revision;
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn a_placement_group_that_nobody_had_is_created() {
     let open = Step::Open { seen: None, record: first.clone() };
     assert_eq!(takeover.step(Event::Read(None)), open);
     let serve = Step::Serve { record: first, revision: Revision(5) };
-    assert_eq!(takeover.step(Event::Opened(OpenOutcome::Done(Revision(5)))), serve);
+    assert_eq!(takeover.step(Event::Opened(WriteOutcome::Done(Revision(5)))), serve);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_restart_on_its_own_disk_seals_itself_and_opens_the_next_epoch() {
     let open = Step::Open { seen: Some(Revision(7)), record: next.clone() };
     assert_eq!(takeover.step(Event::Joined(Ok(copy(4, at(250))))), open);
     let serve = Step::Serve { record: next, revision: Revision(8) };
-    assert_eq!(takeover.step(Event::Opened(OpenOutcome::Done(Revision(8)))), serve);
+    assert_eq!(takeover.step(Event::Opened(WriteOutcome::Done(Revision(8)))), serve);
 }
 
 #[test]
@@ -217,10 +217,10 @@ fn of_an_unknown_outcome_only_another_revision_tells() {
     let Step::Open { record: asked, .. } = open.clone() else { panic!("{open:?}") };
     // While the old revision shows, the request may yet land: the same goes out again.
     for _ in 0..3 {
-        assert_eq!(takeover.step(Event::Opened(OpenOutcome::Unknown)), Step::Read);
+        assert_eq!(takeover.step(Event::Opened(WriteOutcome::Unknown)), Step::Read);
         assert_eq!(takeover.step(Event::Read(Some((old.clone(), Revision(7))))), open);
     }
-    assert_eq!(takeover.step(Event::Opened(OpenOutcome::Unknown)), Step::Read);
+    assert_eq!(takeover.step(Event::Opened(WriteOutcome::Unknown)), Step::Read);
     let mut lost = takeover.clone();
     // It had landed.
     let serve = Step::Serve { record: asked.clone(), revision: Revision(8) };
@@ -234,7 +234,7 @@ fn of_an_unknown_outcome_only_another_revision_tells() {
 fn a_record_that_moved_is_read_again() {
     let mut takeover = begin();
     takeover.step(Event::Read(None));
-    assert_eq!(takeover.step(Event::Opened(OpenOutcome::Moved)), Step::Read);
+    assert_eq!(takeover.step(Event::Opened(WriteOutcome::Moved)), Step::Read);
     let other = (record(1, 7, &[1], 1), Revision(8));
     assert_eq!(takeover.step(Event::Read(Some(other))), seal(&[1], 1));
 }
@@ -246,7 +246,7 @@ fn it_does_not_go_on_for_ever() {
         if let Step::Stuck(stuck) = takeover.step(Event::Read(None)) {
             return assert_eq!(stuck, Stuck::Contended);
         }
-        if let Step::Stuck(stuck) = takeover.step(Event::Opened(OpenOutcome::Moved)) {
+        if let Step::Stuck(stuck) = takeover.step(Event::Opened(WriteOutcome::Moved)) {
             return assert_eq!(stuck, Stuck::Contended);
         }
     }
@@ -261,7 +261,7 @@ fn what_comes_late_changes_nothing() {
     let open = takeover.step(Event::Read(None));
     assert!(matches!(open, Step::Open { seen: None, .. }), "{open:?}");
     assert_eq!(takeover.step(Event::Read(None)), Step::Wait);
-    let serve = takeover.step(Event::Opened(OpenOutcome::Done(Revision(1))));
+    let serve = takeover.step(Event::Opened(WriteOutcome::Done(Revision(1))));
     assert!(matches!(serve, Step::Serve { .. }), "{serve:?}");
     assert_eq!(takeover.step(Event::Read(None)), Step::Wait);
 }
@@ -311,13 +311,13 @@ impl World {
         self.script.next().map_or(sides - 1, |byte| byte % sides)
     }
 
-    fn land(&mut self, seen: Option<Revision>, record: PgRecord) -> OpenOutcome {
+    fn land(&mut self, seen: Option<Revision>, record: PgRecord) -> WriteOutcome {
         if self.record.as_ref().map(|(_, revision)| *revision) != seen {
-            return OpenOutcome::Moved;
+            return WriteOutcome::Moved;
         }
         self.revision += 1;
         self.record = Some((record, Revision(self.revision)));
-        OpenOutcome::Done(Revision(self.revision))
+        WriteOutcome::Done(Revision(self.revision))
     }
 
     /// S4.
@@ -390,19 +390,19 @@ impl World {
         }
     }
 
-    fn open(&mut self, seen: Option<Revision>, record: PgRecord) -> OpenOutcome {
+    fn open(&mut self, seen: Option<Revision>, record: PgRecord) -> WriteOutcome {
         match self.chance(5) {
             // Lost on the way.
-            0 => OpenOutcome::Unknown,
+            0 => WriteOutcome::Unknown,
             // Lost on the way back.
             1 => {
                 self.land(seen, record);
-                OpenOutcome::Unknown
+                WriteOutcome::Unknown
             }
             // Held up.
             2 => {
                 self.in_flight.push((seen, record));
-                OpenOutcome::Unknown
+                WriteOutcome::Unknown
             }
             _ => self.land(seen, record),
         }
