@@ -6,6 +6,7 @@ mod histogram;
 mod journal;
 mod log;
 pub mod object;
+pub mod reader;
 pub mod tier;
 
 pub use format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};

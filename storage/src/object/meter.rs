@@ -10,6 +10,12 @@ pub enum Purpose {
     Manifest,
     /// Consumers, and whoever looks at messages.
     Read,
+    /// Consumers that are far behind, and replays.
+    CatchUp,
+    /// Looking for a message by its key.
+    Search,
+    /// What an owner reads before it begins.
+    Recovery,
     /// Merging what is stored.
     Compaction,
     /// Deleting what nothing refers to.
@@ -24,10 +30,13 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Purpose; 8] = [
+    pub const ALL: [Purpose; 11] = [
         Purpose::Upload,
         Purpose::Manifest,
         Purpose::Read,
+        Purpose::CatchUp,
+        Purpose::Search,
+        Purpose::Recovery,
         Purpose::Compaction,
         Purpose::Collection,
         Purpose::Snapshot,
@@ -41,6 +50,9 @@ impl Purpose {
             Purpose::Upload => "upload",
             Purpose::Manifest => "manifest",
             Purpose::Read => "read",
+            Purpose::CatchUp => "catch_up",
+            Purpose::Search => "search",
+            Purpose::Recovery => "recovery",
             Purpose::Compaction => "compaction",
             Purpose::Collection => "collection",
             Purpose::Snapshot => "snapshot",

@@ -16,7 +16,7 @@ pub mod merge;
 mod name;
 mod read;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod writer;
 
 pub use bundle::{Bundle, BundleBuilder, BundleRefused, Frame, Knowledge};

@@ -12,21 +12,21 @@ use bytes::Bytes;
 use std::collections::HashMap;
 
 /// A log that grows frame by frame.
-pub(super) struct SampleLog {
-    pub(super) pg: PgId,
-    pub(super) from: Lsn,
-    pub(super) chain_before: u32,
-    pub(super) end: Lsn,
-    pub(super) chain: u32,
-    pub(super) frames: Vec<Frame>,
-    pub(super) records: Vec<Record>,
-    pub(super) time: u64,
+pub(crate) struct SampleLog {
+    pub(crate) pg: PgId,
+    pub(crate) from: Lsn,
+    pub(crate) chain_before: u32,
+    pub(crate) end: Lsn,
+    pub(crate) chain: u32,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) time: u64,
     next: HashMap<QueueUid, u64>,
     payload: Vec<u8>,
 }
 
 impl SampleLog {
-    pub(super) fn new(pg: u32) -> SampleLog {
+    pub(crate) fn new(pg: u32) -> SampleLog {
         let pg = PgId::new(pg).unwrap();
         let from = pg.first_lsn();
         SampleLog {
@@ -44,7 +44,7 @@ impl SampleLog {
     }
 
     /// The same log from its end on.
-    pub(super) fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         self.cut();
         (self.from, self.chain_before) = (self.end, self.chain);
         self.frames.clear();
@@ -66,19 +66,19 @@ impl SampleLog {
         self.records.push(Record::first_of(lsn, &Bytes::from(bytes)).unwrap());
     }
 
-    pub(super) fn message(&mut self, queue: u64, filter: u64, body: &[u8]) {
+    pub(crate) fn message(&mut self, queue: u64, filter: u64, body: &[u8]) {
         let next = self.next.entry(QueueUid(queue)).or_default();
         let offset = *next;
         *next += 1;
         self.put(RecordKind::Message, queue, offset, filter, body);
     }
 
-    pub(super) fn operation(&mut self, queue: u64, body: &[u8]) {
+    pub(crate) fn operation(&mut self, queue: u64, body: &[u8]) {
         self.put(RecordKind::Ack, queue, 0, 0, body);
     }
 
     /// The queue's offsets jump, and a record says so.
-    pub(super) fn open(&mut self, queue: u64, by: u64) {
+    pub(crate) fn open(&mut self, queue: u64, by: u64) {
         let next = self.next.entry(QueueUid(queue)).or_default();
         *next += by;
         let body = QueueOpenRecord { next: QueueOffset(*next), crashes: 1 }.encode();
@@ -86,12 +86,12 @@ impl SampleLog {
     }
 
     /// The queue's offsets jump, and nothing says so.
-    pub(super) fn jump(&mut self, queue: u64, by: u64) {
+    pub(crate) fn jump(&mut self, queue: u64, by: u64) {
         *self.next.entry(QueueUid(queue)).or_default() += by;
     }
 
     /// Ends the frame.
-    pub(super) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         if self.payload.is_empty() {
             return;
         }
@@ -102,7 +102,7 @@ impl SampleLog {
         self.end = self.end.plus(self.frames.last().unwrap().payload.len() as u64);
     }
 
-    pub(super) fn put_into(&mut self, builder: &mut BundleBuilder) {
+    pub(crate) fn put_into(&mut self, builder: &mut BundleBuilder) {
         self.cut();
         builder.begin(self.pg, Epoch(3), self.from, self.chain_before).unwrap();
         for frame in &self.frames {
@@ -112,7 +112,7 @@ impl SampleLog {
 }
 
 /// A message's body is its key.
-pub(super) struct BodyIsKey;
+pub(crate) struct BodyIsKey;
 
 impl Knowledge for BodyIsKey {
     fn keys(&self, message: &Record, into: &mut Vec<KeyHash>) {
@@ -129,31 +129,31 @@ impl Knowledge for BodyIsKey {
 }
 
 /// The queue that [`BodyIsKey`] calls gone.
-pub(super) const GONE: QueueUid = QueueUid(99);
+pub(crate) const GONE: QueueUid = QueueUid(99);
 
-pub(super) fn key(body: &[u8]) -> KeyHash {
+pub(crate) fn key(body: &[u8]) -> KeyHash {
     KeyHash::of_key(b"topic", body)
 }
 
 /// An object's bytes, and how many requests were made of it.
-pub(super) struct Object {
-    pub(super) bytes: Bytes,
-    pub(super) gets: std::cell::Cell<u32>,
+pub(crate) struct Object {
+    pub(crate) bytes: Bytes,
+    pub(crate) gets: std::cell::Cell<u32>,
 }
 
 impl Object {
-    pub(super) fn of(parts: &[Bytes]) -> Object {
+    pub(crate) fn of(parts: &[Bytes]) -> Object {
         Object { bytes: Bytes::from(parts.concat()), gets: std::cell::Cell::new(0) }
     }
 
-    pub(super) fn get(&self, span: Span) -> Bytes {
+    pub(crate) fn get(&self, span: Span) -> Bytes {
         self.gets.set(self.gets.get() + 1);
         // A store answers with fewer bytes where the object ends.
         let end = (span.end() as usize).min(self.bytes.len());
         self.bytes.slice((span.at as usize).min(end)..end)
     }
 
-    pub(super) fn tail(&self) -> Result<Tail, FormatError> {
+    pub(crate) fn tail(&self) -> Result<Tail, FormatError> {
         let mut span = Tail::first_read(self.bytes.len() as u64);
         loop {
             match Tail::read(&self.get(span))? {
@@ -163,7 +163,7 @@ impl Object {
         }
     }
 
-    pub(super) fn queue(
+    pub(crate) fn queue(
         &self,
         tail: &Tail,
         pg: PgId,
@@ -179,13 +179,13 @@ impl Object {
         Ok(records)
     }
 
-    pub(super) fn operations(&self, tail: &Tail, pg: PgId) -> Result<Vec<Record>, FormatError> {
+    pub(crate) fn operations(&self, tail: &Tail, pg: PgId) -> Result<Vec<Record>, FormatError> {
         let span = tail.directory.of(pg).map_or(Span::default(), |entry| entry.operations_at);
         operations_in(tail, pg, &self.get(span))
     }
 
     /// The messages that have a key, found through the index alone.
-    pub(super) fn search(&self, tail: &Tail, hash: KeyHash) -> Result<Vec<Record>, FormatError> {
+    pub(crate) fn search(&self, tail: &Tail, hash: KeyHash) -> Result<Vec<Record>, FormatError> {
         let mut search = KeySearch::new(tail, hash);
         loop {
             match search.step() {
@@ -208,7 +208,7 @@ impl Object {
     }
 
     /// Everything that can be read out of it, through every way there is.
-    pub(super) fn everything(&self) -> Result<Vec<(PgId, Vec<Record>)>, FormatError> {
+    pub(crate) fn everything(&self) -> Result<Vec<(PgId, Vec<Record>)>, FormatError> {
         let tail = self.tail()?;
         let mut all = Vec::new();
         for entry in &tail.directory.entries {

@@ -14,6 +14,8 @@ pub struct Query {
     pub queue: Option<QueueUid>,
     /// May have the record at this position.
     pub lsn: Option<Lsn>,
+    /// Has positions at or after the first, and before the second.
+    pub lsns: Option<(Lsn, Lsn)>,
     /// Has a record stored at this moment or later.
     pub since: Option<Timestamp>,
     /// Has a record stored before this moment.
@@ -31,6 +33,11 @@ impl Query {
         Query { lsn: Some(lsn), ..Query::default() }
     }
 
+    /// Entries with positions of a range, its end left out.
+    pub fn lsns(from: Lsn, to: Lsn) -> Query {
+        Query { lsns: Some((from, to)), ..Query::default() }
+    }
+
     /// Entries with records of a range of time, its end left out.
     pub fn time(since: Timestamp, until: Timestamp) -> Query {
         Query { since: Some(since), until: Some(until), ..Query::default() }
@@ -42,6 +49,7 @@ impl Query {
             |queue| page.queues.is_some_and(|(first, last)| first <= queue && queue <= last);
         self.queue.is_none_or(in_queues)
             && self.lsn.is_none_or(|lsn| page.first.from <= lsn && lsn < page.end)
+            && self.lsns.is_none_or(|(from, to)| page.first.from < to && from < page.end)
             && self.since.is_none_or(|since| since <= page.max_time)
             && self.until.is_none_or(|until| page.min_time < until)
     }
@@ -50,6 +58,7 @@ impl Query {
     pub fn is_met_by(&self, entry: &RunEntry) -> bool {
         self.queue.is_none_or(|queue| entry.queues.has(queue))
             && self.lsn.is_none_or(|lsn| entry.from <= lsn && lsn < entry.to)
+            && self.lsns.is_none_or(|(from, to)| entry.from < to && from < entry.to)
             && self.since.is_none_or(|since| since <= entry.max_time)
             && self.until.is_none_or(|until| entry.min_time < until)
     }

@@ -1,0 +1,220 @@
+//! What every question stands on: one way to bytes that were checked, and to each index.
+
+use super::counters::{Counters, Looked};
+use super::error::ReadError;
+use super::indexes::{Index, IndexKey, Indexes, OTHER_KIND};
+use super::pages::{PAGE_BYTES, Pages, Source};
+use super::view::View;
+use crate::env::Crew;
+use crate::format::object::{Footer, Span, Tail, TailRead};
+use crate::format::{FormatError, PgId};
+use crate::object::{Bucket, Name, Purpose, Span as Whole};
+use crate::tier::ObjectName;
+use crate::tier::manifest::{Query, Root, RunEntry, RunPage, StartPage, select};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::sync::Arc;
+
+/// Requests that one question has under way at once.
+pub(super) const AT_ONCE: usize = 8;
+
+/// What a reader has. Everything here runs in its crew.
+pub(super) struct Access {
+    pub(super) bucket: Bucket,
+    pub(super) pages: Pages,
+    pub(super) indexes: Indexes,
+    pub(super) counters: Arc<Counters>,
+    pub(super) crew: Crew,
+}
+
+impl Source {
+    /// The object that an entry names.
+    pub(super) fn of(pg: PgId, entry: &RunEntry) -> Source {
+        Source { name: name_of(&entry.name(pg)), id: entry.object, len: entry.object_len }
+    }
+}
+
+pub(super) fn name_of(name: &ObjectName) -> Name {
+    Name::parse(&name.to_string()).expect("names of ours are plain and short")
+}
+
+impl Access {
+    /// A span of an object, decoded. What does not decode is read once more, past every cache: the
+    /// copy in a cache, or what came over the network, may be what is damaged.
+    pub(super) async fn checked<T>(
+        &self,
+        source: &Source,
+        span: Span,
+        (kind, purpose): (Looked, Purpose),
+        decode: impl Fn(&Bytes) -> Result<T, FormatError>,
+    ) -> Result<T, ReadError> {
+        // A small object is one page: all of it for one request.
+        let by_page = kind == Looked::Page || source.len <= PAGE_BYTES;
+        let bytes = if by_page {
+            self.pages.span(source, span, purpose).await?
+        } else {
+            self.pages.past(source, span, kind, purpose).await?
+        };
+        let error = match decode(&bytes) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        self.counters.damaged(kind);
+        tracing::warn!(object = %source.name, at = span.at, %error, "damaged: read again");
+        if by_page {
+            self.pages.forget(source, span);
+        }
+        let bytes = self.pages.past(source, span, kind, purpose).await?;
+        decode(&bytes).map_err(|error| ReadError::damaged(&source.name, span, error))
+    }
+
+    /// An object's tail.
+    pub(super) async fn tail(
+        &self,
+        pg: PgId,
+        entry: &RunEntry,
+        purpose: Purpose,
+    ) -> Result<Arc<Tail>, ReadError> {
+        let source = Source::of(pg, entry);
+        let key = IndexKey { object: entry.object, at: 0 };
+        let load = async { self.load_tail(&source, purpose).await.map(Index::Tail) };
+        match self.indexes.get(key, Looked::Tail, load).await? {
+            Index::Tail(tail) => Ok(tail),
+            Index::Root(_) | Index::Runs(_) | Index::Starts(_) | Index::Keys(_) => {
+                Err(ReadError::damaged(&source.name, Span::default(), OTHER_KIND))
+            }
+        }
+    }
+
+    async fn load_tail(&self, source: &Source, purpose: Purpose) -> Result<Arc<Tail>, ReadError> {
+        let all = Span { at: 0, len: source.len };
+        let mut span = if source.len <= PAGE_BYTES { all } else { Tail::first_read(source.len) };
+        // The first read has all of the tail, or says how long it is.
+        for _ in 0..2 {
+            let how = (Looked::Tail, purpose);
+            match self.checked(source, span, how, |bytes| tail_of(source, bytes)).await? {
+                TailRead::Whole(tail) => return Ok(Arc::new(*tail)),
+                TailRead::Longer(longer) => span = longer,
+            }
+        }
+        Err(ReadError::damaged(&source.name, span, FormatError::Contradiction))
+    }
+
+    /// A part of an object's key index.
+    pub(super) async fn keys(
+        &self,
+        source: &Source,
+        span: Span,
+        check: impl Fn(&Bytes) -> Result<(), FormatError>,
+    ) -> Result<Bytes, ReadError> {
+        let key = IndexKey { object: source.id, at: span.at };
+        let load = async {
+            let how = (Looked::Keys, Purpose::Search);
+            let checked = |bytes: &Bytes| check(bytes).map(|()| Bytes::copy_from_slice(bytes));
+            self.checked(source, span, how, checked).await.map(Index::Keys)
+        };
+        match self.indexes.get(key, Looked::Keys, load).await? {
+            Index::Keys(bytes) => Ok(bytes),
+            Index::Root(_) | Index::Runs(_) | Index::Starts(_) | Index::Tail(_) => {
+                Err(ReadError::damaged(&source.name, span, OTHER_KIND))
+            }
+        }
+    }
+
+    /// A manifest's root.
+    pub(super) async fn root(&self, name: &ObjectName, pg: PgId) -> Result<Arc<Root>, ReadError> {
+        let decode = |bytes: &Bytes| match Root::decode(bytes)? {
+            root if root.pg == pg => Ok(Index::Root(Arc::new(root))),
+            _ => Err(FormatError::Contradiction),
+        };
+        match self.manifest(name, decode).await? {
+            Index::Root(root) => Ok(root),
+            Index::Runs(_) | Index::Starts(_) | Index::Tail(_) | Index::Keys(_) => {
+                Err(ReadError::damaged(&name_of(name), Span::default(), OTHER_KIND))
+            }
+        }
+    }
+
+    /// A page of entries, by its place in the root.
+    pub(super) async fn runs(&self, view: &View, at: usize) -> Result<Arc<RunPage>, ReadError> {
+        let Some(page) = view.root().pages.get(at) else { return Ok(Arc::default()) };
+        let name = page.page.name(view.pg());
+        let decode = |bytes: &Bytes| page.open(bytes).map(|page| Index::Runs(Arc::new(page)));
+        match self.manifest(&name, decode).await? {
+            Index::Runs(page) => Ok(page),
+            Index::Root(_) | Index::Starts(_) | Index::Tail(_) | Index::Keys(_) => {
+                Err(ReadError::damaged(&name_of(&name), Span::default(), OTHER_KIND))
+            }
+        }
+    }
+
+    /// A page of starts, by its place in the root.
+    pub(super) async fn starts_page(
+        &self,
+        view: &View,
+        at: usize,
+    ) -> Result<Arc<StartPage>, ReadError> {
+        let Some(page) = view.root().starts.get(at) else { return Ok(Arc::default()) };
+        let name = page.page.name(view.pg());
+        let decode = |bytes: &Bytes| page.open(bytes).map(|page| Index::Starts(Arc::new(page)));
+        match self.manifest(&name, decode).await? {
+            Index::Starts(page) => Ok(page),
+            Index::Root(_) | Index::Runs(_) | Index::Tail(_) | Index::Keys(_) => {
+                Err(ReadError::damaged(&name_of(&name), Span::default(), OTHER_KIND))
+            }
+        }
+    }
+
+    /// An object of a manifest, read as a whole.
+    async fn manifest(
+        &self,
+        name: &ObjectName,
+        decode: impl Fn(&Bytes) -> Result<Index, FormatError>,
+    ) -> Result<Index, ReadError> {
+        let object = name_of(name);
+        let read = || async {
+            let fetched = self.bucket.get(&object, Whole::All, Purpose::Manifest).await;
+            let fetched = fetched.map_err(|e| ReadError::of(e, &object, Span::default()))?;
+            self.counters.got(Looked::Manifest, fetched.bytes.len() as u64);
+            Ok::<Bytes, ReadError>(fetched.bytes)
+        };
+        let load = async {
+            let bytes = read().await?;
+            let error = match decode(&bytes) {
+                Ok(index) => return Ok(index),
+                Err(error) => error,
+            };
+            self.counters.damaged(Looked::Manifest);
+            tracing::warn!(%object, %error, "damaged: read again");
+            let bytes = read().await?;
+            let span = Span { at: 0, len: bytes.len() as u64 };
+            decode(&bytes).map_err(|error| ReadError::damaged(&object, span, error))
+        };
+        self.indexes.get(IndexKey { object: name.id(), at: 0 }, Looked::Manifest, load).await
+    }
+
+    /// The entries that are meant, in order of their keys.
+    pub(super) async fn select(
+        &self,
+        view: &View,
+        query: &Query,
+    ) -> Result<Vec<RunEntry>, ReadError> {
+        let pages = view.root().pages(query).map(|at| self.runs(view, at));
+        let pages: Vec<Arc<RunPage>> =
+            stream::iter(pages).buffered(AT_ONCE).try_collect().await?;
+        Ok(select(query, pages.iter().map(AsRef::as_ref), view.overlay()))
+    }
+}
+
+/// Reads a tail, and sees that it is this object's. What is kept is copied out of what was read.
+fn tail_of(source: &Source, bytes: &Bytes) -> Result<TailRead, FormatError> {
+    let footer = Footer::decode(bytes)?;
+    if (footer.id, footer.nonce, footer.object_len) != (source.id.id, source.id.nonce, source.len) {
+        return Err(FormatError::Contradiction);
+    }
+    let len = usize::try_from(footer.object_len - footer.tail_at).unwrap_or(usize::MAX);
+    match bytes.len().checked_sub(len) {
+        Some(at) => Tail::read(&Bytes::copy_from_slice(bytes.get(at..).unwrap_or(&[]))),
+        None => Tail::read(bytes),
+    }
+}

@@ -1,0 +1,197 @@
+//! Looking for a message by its key, or by its place in the log.
+
+use super::access::{AT_ONCE, Access};
+use super::counters::Looked;
+use super::error::ReadError;
+use super::pages::Source;
+use super::view::View;
+use crate::env::Timestamp;
+use crate::format::object::{KeyHash, Record};
+use crate::format::{Lsn, QueueUid};
+use crate::object::{Name, Purpose};
+use crate::tier::manifest::{Query, QueueSet, RunEntry};
+use crate::tier::{Candidate, Fetch, KeySearch, KeyStep};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::cmp::Reverse;
+
+/// Objects that one search looks into at most.
+pub const SEARCH_OBJECTS_MAX: usize = 1024;
+/// Objects that one search looks into at once: mostly a bloom filter says no, and time is all that
+/// it costs.
+const SEARCHES_AT_ONCE: usize = 4 * AT_ONCE;
+
+/// What is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// The key.
+    pub hash: KeyHash,
+    /// In these queues, ascending; `None`: in all.
+    pub queues: Option<Vec<QueueUid>>,
+    /// Stored at this moment or later.
+    pub since: Timestamp,
+    /// Stored before this moment.
+    pub until: Timestamp,
+    /// So many messages are enough.
+    pub max: usize,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Newest first. Keys may share a hash: look at each.
+    pub records: Vec<Record>,
+    /// `None`: there is no other. Else what was stored at this moment or before was not looked
+    /// through: ask for the time until then.
+    pub stopped_at: Option<Timestamp>,
+    /// Objects that could not be looked into.
+    pub damaged: Vec<Name>,
+}
+
+impl Found {
+    /// Whether there is no other.
+    pub const fn is_complete(&self) -> bool {
+        self.stopped_at.is_none() && self.damaged.is_empty()
+    }
+}
+
+impl KeyQuery {
+    fn wants(&self, record: &Record) -> bool {
+        let in_queues = |queues: &Vec<QueueUid>| queues.binary_search(&record.queue).is_ok();
+        self.queues.as_ref().is_none_or(in_queues)
+            && self.since <= record.time
+            && record.time < self.until
+    }
+
+    fn may_be_in(&self, entry: &RunEntry) -> bool {
+        let in_queues = |queues: &Vec<QueueUid>| queues.iter().any(|q| entry.queues.has(*q));
+        entry.queues != QueueSet::None && self.queues.as_ref().is_none_or(in_queues)
+    }
+}
+
+impl Found {
+    /// Newest first.
+    fn order(&mut self) {
+        self.records.sort_by_key(|record| Reverse((record.time, record.lsn)));
+    }
+
+    /// Whether nothing that is stored at `left` or before would be among those wanted.
+    fn has_enough(&self, max: usize, left: Timestamp) -> bool {
+        max.checked_sub(1).is_none_or(|at| self.records.get(at).is_some_and(|r| left < r.time))
+    }
+
+    /// No more than are wanted; of what is left out it is said.
+    fn limit(&mut self, max: usize) {
+        if self.records.len() > max {
+            self.records.truncate(max);
+            let last = self.records.last().map_or(Timestamp(u64::MAX), |record| record.time);
+            self.stopped_at = Some(self.stopped_at.map_or(last, |at| at.max(last)));
+        }
+    }
+}
+
+impl Access {
+    pub(super) async fn by_key(
+        &self,
+        views: &[View],
+        query: &KeyQuery,
+    ) -> Result<Found, ReadError> {
+        let mut places: Vec<(View, RunEntry)> = Vec::new();
+        for view in views {
+            let entries = self.select(view, &Query::time(query.since, query.until)).await?;
+            let entries = entries.into_iter().filter(|entry| query.may_be_in(entry));
+            places.extend(entries.map(|entry| (view.clone(), entry)));
+        }
+        places.sort_by_key(|(_, entry)| Reverse((entry.max_time, entry.key())));
+        let hash = query.hash;
+        let search =
+            |(view, entry): (View, RunEntry)| async move { self.in_object(&view, &entry, hash).await };
+        let searches = places.clone().into_iter().map(search);
+        let mut searches = stream::iter(searches).buffered(SEARCHES_AT_ONCE);
+        let mut found = Found::default();
+        for (at, (_, entry)) in places.iter().enumerate() {
+            if found.has_enough(query.max, entry.max_time) || at == SEARCH_OBJECTS_MAX {
+                found.stopped_at = Some(entry.max_time);
+                break;
+            }
+            match searches.next().await {
+                Some(Ok((records, is_cut))) => {
+                    found.records.extend(records.into_iter().filter(|record| query.wants(record)));
+                    found.order();
+                    if is_cut {
+                        found.stopped_at = Some(entry.max_time);
+                        break;
+                    }
+                }
+                Some(Err(ReadError::Damaged { object, .. })) => found.damaged.push(object),
+                Some(Err(error)) => return Err(error),
+                None => break,
+            }
+        }
+        found.limit(query.max);
+        Ok(found)
+    }
+
+    pub(super) async fn by_lsn(&self, view: &View, lsn: Lsn) -> Result<Option<Record>, ReadError> {
+        for entry in self.select(view, &Query::lsn(lsn)).await? {
+            if entry.queues == QueueSet::None {
+                continue;
+            }
+            let (records, _) = self.in_object(view, &entry, KeyHash::of_lsn(lsn)).await?;
+            if let Some(record) = records.into_iter().find(|record| record.lsn == lsn) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The messages of an object with a key, and whether it may have more than that.
+    async fn in_object(
+        &self,
+        view: &View,
+        entry: &RunEntry,
+        hash: KeyHash,
+    ) -> Result<(Vec<Record>, bool), ReadError> {
+        let tail = self.tail(view.pg(), entry, Purpose::Search).await?;
+        let source = Source::of(view.pg(), entry);
+        let mut search = KeySearch::new(&tail, hash);
+        let (mut candidates, is_cut) = loop {
+            match search.step() {
+                KeyStep::Get(span) => {
+                    let check = |bytes: &Bytes| search.clone().feed(bytes);
+                    let bytes = self.keys(&source, span, check).await?;
+                    let fed = search.feed(&bytes);
+                    fed.map_err(|error| ReadError::damaged(&source.name, span, error))?;
+                }
+                KeyStep::Done { found, is_cut } => break (found, is_cut),
+            }
+        };
+        candidates.retain(|found| found.block.pg == view.pg());
+        Ok((self.candidates(view, &source, &candidates).await?, is_cut))
+    }
+
+    /// The messages that a search named and that are still kept. Candidates are in the order of
+    /// their blocks.
+    async fn candidates(
+        &self,
+        view: &View,
+        source: &Source,
+        candidates: &[Candidate],
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut all = Vec::new();
+        for of_block in candidates.chunk_by(|a, b| a.block.span == b.block.span) {
+            let Some(block) = of_block.first().map(|candidate| candidate.block) else { continue };
+            let start = self.start_of(view, block.queue).await?;
+            if block.last < start {
+                continue;
+            }
+            let fetch = Fetch { span: block.span, blocks: vec![block] };
+            let records = self.blocks(source, &fetch, Looked::Page, Purpose::Search).await?;
+            let is_meant = |record: &Record| {
+                start <= record.offset && of_block.iter().any(|c| c.offset == record.offset)
+            };
+            all.extend(records.into_iter().filter(is_meant));
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,1 @@
+//! How many requests an answer costs, and what the caches do.

@@ -1,0 +1,5 @@
+//! Readers over a bucket in memory, held against plain lists of what was written.
+mod answers;
+mod caches;
+mod faults;
+mod rig;

@@ -1,0 +1,58 @@
+//! A placement group's manifest at one version.
+
+use crate::format::{Lsn, PgId};
+use crate::tier::manifest::{Delta, DeltaRefused, Overlay, Root};
+use std::sync::Arc;
+
+/// What a placement group's record said at one moment: a root and the deltas on top of it. Never
+/// changes; cheap to clone. Whoever has one may ask for as long as its objects are there.
+#[derive(Clone, Debug)]
+pub struct View(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: Arc<Root>,
+    overlay: Overlay,
+}
+
+impl View {
+    /// Of a placement group that has nothing in the bucket.
+    pub fn empty(pg: PgId) -> View {
+        let overlay = Overlay { tiered: pg.first_lsn(), ..Overlay::default() };
+        View::of(Arc::new(Root::empty(pg)), overlay)
+    }
+
+    pub(super) fn of(root: Arc<Root>, overlay: Overlay) -> View {
+        View(Arc::new(Inner { root, overlay }))
+    }
+
+    /// After one commit more, for the owner who made it.
+    ///
+    /// # Errors
+    /// When the delta does not follow.
+    pub fn with(&self, delta: &Delta) -> Result<View, DeltaRefused> {
+        let mut overlay = self.0.overlay.clone();
+        overlay.push(delta)?;
+        Ok(View::of(Arc::clone(&self.0.root), overlay))
+    }
+
+    /// Whose.
+    pub fn pg(&self) -> PgId {
+        self.0.root.pg
+    }
+
+    /// Everything below is in the bucket, or was let go.
+    pub fn tiered(&self) -> Lsn {
+        self.0.overlay.tiered
+    }
+
+    /// The root, for a fold.
+    pub fn root(&self) -> &Arc<Root> {
+        &self.0.root
+    }
+
+    /// What the deltas say.
+    pub fn overlay(&self) -> &Overlay {
+        &self.0.overlay
+    }
+}
