@@ -21,7 +21,7 @@ pub(crate) use forget::ForgetRecord;
 pub(crate) use frame::{FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameSeal};
 pub use ident::{Epoch, Lsn, PgId, QueueOffset, QueueUid};
 pub(crate) use join::JoinRecord;
-pub(crate) use queue_open::QueueOpenRecord;
+pub use queue_open::QueueOpenRecord;
 pub use record::RecordKind;
 pub(crate) use record::{
     Attributes, Envelope, JournalKind, Kind, MESSAGE_OVERHEAD, OPERATION_OVERHEAD,

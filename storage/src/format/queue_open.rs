@@ -10,23 +10,28 @@ use super::{FormatError, QueueOffset};
 
 /// The decoded body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueueOpenRecord {
+pub struct QueueOpenRecord {
     /// The next offset to be given out.
-    pub(crate) next: QueueOffset,
+    pub next: QueueOffset,
     /// The store's count of lost page caches when this was written. A later count says that offsets
     /// after this record may have been seen and lost.
-    pub(crate) crashes: u32,
+    pub crashes: u32,
 }
 
 impl QueueOpenRecord {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The body's bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(12);
         out.extend_from_slice(&self.next.0.to_le_bytes());
         out.extend_from_slice(&self.crashes.to_le_bytes());
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<QueueOpenRecord, FormatError> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// When it is too short.
+    pub fn decode(body: &[u8]) -> Result<QueueOpenRecord, FormatError> {
         let mut take = Take(body);
         Ok(QueueOpenRecord { next: QueueOffset(take.u64()?), crashes: take.u32()? })
     }

@@ -110,6 +110,8 @@ pub struct Bundle {
     pub finished: Finished,
     /// Its bytes in order.
     pub parts: Vec<Bytes>,
+    /// The newest Q_OPEN record of each queue that has one in it.
+    pub opened: BTreeMap<(PgId, QueueUid), QueueOpenRecord>,
 }
 
 impl BundleBuilder {
@@ -199,14 +201,18 @@ impl BundleBuilder {
         knowledge: &dyn Knowledge,
     ) -> Result<Bundle, BundleRefused> {
         let mut writer = ObjectWriter::new(id, 0);
+        let mut opened = BTreeMap::new();
         for (pg, range) in &self.ranges {
             if range.from == range.end {
                 return Err(BundleRefused::Range(*pg));
             }
-            write_range(&mut writer, *pg, range, knowledge)?;
+            let found = find(*pg, range, knowledge)?;
+            write_range(&mut writer, *pg, range, &found, knowledge)?;
+            let newest = |(queue, all): (_, Vec<_>)| Some(((*pg, queue), *all.last()?));
+            opened.extend(found.opened.into_iter().filter_map(newest));
         }
         let (finished, parts) = writer.finish(properties)?;
-        Ok(Bundle { finished, parts })
+        Ok(Bundle { finished, parts, opened })
     }
 }
 
@@ -241,8 +247,8 @@ struct Sorted {
 struct Found {
     messages: Vec<Sorted>,
     operations: Vec<(u32, u32)>,
-    /// Where Q_OPEN records let offsets go on.
-    opened: HashMap<QueueUid, Vec<QueueOffset>>,
+    /// Q_OPEN records, in order: where they let offsets go on.
+    opened: HashMap<QueueUid, Vec<QueueOpenRecord>>,
     dropped: u64,
 }
 
@@ -250,9 +256,9 @@ fn write_range(
     writer: &mut ObjectWriter,
     pg: PgId,
     range: &Range,
+    found: &Found,
     knowledge: &dyn Knowledge,
 ) -> Result<(), BundleRefused> {
-    let found = find(pg, range, knowledge)?;
     writer.begin(pg, range.epoch, range.from)?;
     let dropped = range.hole_bytes + found.dropped;
     writer.range(range.end, range.chain_before, range.chain, dropped);
@@ -260,7 +266,7 @@ fn write_range(
     let mut before: Option<(QueueUid, QueueOffset)> = None;
     for place in &found.messages {
         let record = record_at(range, place.frame, place.at)?;
-        let follows = follows(&found, before, &record, || knowledge.opened_at(pg, record.queue))?;
+        let follows = follows(found, before, &record, || knowledge.opened_at(pg, record.queue))?;
         before = Some((record.queue, record.offset));
         keys.clear();
         knowledge.keys(&record, &mut keys);
@@ -293,7 +299,7 @@ fn find(pg: PgId, range: &Range, knowledge: &dyn Knowledge) -> Result<Found, Bun
             }
             if record.kind == RecordKind::QueueOpen {
                 match QueueOpenRecord::decode(&record.body()) {
-                    Ok(open) => found.opened.entry(queue).or_default().push(open.next),
+                    Ok(open) => found.opened.entry(queue).or_default().push(open),
                     Err(source) => wrong = Some(BundleRefused::Content { lsn: *lsn, source }),
                 }
             }
@@ -312,7 +318,8 @@ fn follows(
     opened_at: impl FnOnce() -> Option<QueueOffset>,
 ) -> Result<Follows, BundleRefused> {
     let (queue, offset) = (record.queue, record.offset);
-    let opened = || found.opened.get(&queue).is_some_and(|all| all.contains(&offset));
+    let opened =
+        || found.opened.get(&queue).is_some_and(|all| all.iter().any(|open| open.next == offset));
     match before.filter(|(known, _)| *known == queue) {
         Some((_, last)) if offset.since(last) == 1 => Ok(Follows::Directly),
         Some(_) if opened() => Ok(Follows::AfterGap),
