@@ -15,4 +15,6 @@ pub use journal::{
     Class, Copy, Draft, Error, Fill, FillState, IndexFill, JoinedBy, Level, Lost, Metrics, Patch,
     Sealed, Store, StoreConfig, StoreId, StoreRefused, index_bytes_for,
 };
-pub use log::{Appended, Bounds, Entry, Log, Place, ReadError, RecordView, Refused};
+pub use log::{
+    Appended, Bounds, Entry, Log, Piece, Place, QueueEnd, ReadError, RecordView, Refused,
+};

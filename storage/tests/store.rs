@@ -128,7 +128,7 @@ async fn what_was_acknowledged_is_read_back_after_a_restart() {
     assert_eq!(before, (entries(&log, QUEUE), bodies(&log, QUEUE), log.end(), log.bounds(QUEUE)));
     assert_eq!(bodies(&log, OTHER), ["head-x-tail"]);
     let mut replayed = Vec::new();
-    log.replay(&mut |view| replayed.push((view.kind, view.lsn, view.time, view.body)));
+    log.replay(Lsn(0), &mut |view| replayed.push((view.kind, view.lsn, view.time, view.body)));
     let ack = (RecordKind::Ack, appended.places[1].lsn, appended.time, "head-ack-tail".into());
     assert_eq!(replayed, [ack]);
     send(&log, QUEUE, b"z").await;

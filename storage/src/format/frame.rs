@@ -27,6 +27,7 @@ const MAGIC: u16 = 0x4653; // "SF"
 const VERSION: u8 = 1;
 const CODEC_RAW: u16 = 0;
 const CRC_AT: usize = 8;
+const PAYLOAD_CRC_AT: usize = 12;
 
 /// What kind of frame it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +97,12 @@ impl FrameHeader {
         let crc = header_crc(&out, seal);
         out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
         out
+    }
+
+    /// What the header in `bytes` says of its payload's checksum. For whoever knows that a header
+    /// is there, and will hold the payload against it: nothing is verified.
+    pub(crate) fn payload_crc_in(bytes: &[u8]) -> Option<u32> {
+        Take(bytes.get(PAYLOAD_CRC_AT..)?).u32().ok()
     }
 
     /// Reads and verifies a header; the payload is not looked at.

@@ -8,8 +8,8 @@
 use super::take::Take;
 use super::{FormatError, QueueOffset};
 
-/// The decoded body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The decoded body. Of two records of a queue the later has the greater `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueOpenRecord {
     /// The next offset to be given out.
     pub next: QueueOffset,
@@ -30,7 +30,7 @@ impl QueueOpenRecord {
     /// Reads a body.
     ///
     /// # Errors
-    /// When it is too short.
+    /// When these are not bytes of this kind.
     pub fn decode(body: &[u8]) -> Result<QueueOpenRecord, FormatError> {
         let mut take = Take(body);
         Ok(QueueOpenRecord { next: QueueOffset(take.u64()?), crashes: take.u32()? })

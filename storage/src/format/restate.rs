@@ -10,6 +10,7 @@
 //! | 32 | holes u32 | |
 //! | 36 | hole: from u64, to u64, chain u32 | ascending; lsn ranges whose frames are gone; chain at `to` |
 //! | … | forgotten: count u32, queue_uid u64 each | queues that still have records somewhere |
+//! | … | chain_from u32 | chain at `from`; where it is missing, 0 |
 
 use super::forget::{decode_queues, encode_queues};
 use super::take::Take;
@@ -37,6 +38,8 @@ pub(crate) struct RestateRecord {
     pub(crate) end: Lsn,
     pub(crate) holes: Vec<Hole>,
     pub(crate) forgotten: Vec<QueueUid>,
+    /// Chain at `from`. Before copies were trimmed it was always 0, and not written.
+    pub(crate) chain_from: u32,
 }
 
 const HOLE_BYTES: usize = 20;
@@ -44,7 +47,7 @@ const HOLE_BYTES: usize = 20;
 impl RestateRecord {
     /// Bytes of the encoding.
     pub(crate) fn encoded_len(&self) -> usize {
-        40 + self.holes.len() * HOLE_BYTES + self.forgotten.len() * 8
+        44 + self.holes.len() * HOLE_BYTES + self.forgotten.len() * 8
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -62,6 +65,7 @@ impl RestateRecord {
             out.extend_from_slice(&hole.chain.to_le_bytes());
         }
         encode_queues(&self.forgotten, &mut out);
+        out.extend_from_slice(&self.chain_from.to_le_bytes());
         out
     }
 
@@ -85,7 +89,19 @@ impl RestateRecord {
             holes.push(Hole { from, to, chain });
         }
         let forgotten = decode_queues(&mut take)?;
-        Ok(RestateRecord { label, fence, chain, lost, doubt, from, end, holes, forgotten })
+        let chain_from = if take.0.is_empty() { 0 } else { take.u32()? };
+        Ok(RestateRecord {
+            label,
+            fence,
+            chain,
+            lost,
+            doubt,
+            from,
+            end,
+            holes,
+            forgotten,
+            chain_from,
+        })
     }
 }
 
@@ -106,14 +122,22 @@ mod tests {
             end: Lsn(5),
             holes: vec![Hole { from: Lsn(6), to: Lsn(7), chain: 8 }],
             forgotten: vec![QueueUid(9)],
+            chain_from: 10,
         };
         let hex: String = record.encode().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
             "01000000020000000300000001000000040000000000000005000000000000000100000006000000\
-             00000000070000000000000008000000010000000900000000000000"
+             000000000700000000000000080000000100000009000000000000000a000000"
         );
         assert_eq!(record.encode().len(), record.encoded_len());
+        let mut before_trims = record.encode();
+        before_trims.truncate(record.encoded_len() - 4);
+        let chain_from = 0;
+        assert_eq!(
+            RestateRecord::decode(&before_trims),
+            Ok(RestateRecord { chain_from, ..record })
+        );
     }
 
     proptest! {
@@ -121,13 +145,13 @@ mod tests {
         fn round_trip(
             label: u32, fence: u32, chain: u32, lost: bool, doubt: bool, from: u64, end: u64,
             holes in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u32>()), 0..5),
-            forgotten in proptest::collection::vec(any::<u64>(), 0..5),
+            forgotten in proptest::collection::vec(any::<u64>(), 0..5), chain_from: u32,
         ) {
             let holes = holes.into_iter()
                 .map(|(from, to, chain)| Hole { from: Lsn(from), to: Lsn(to), chain }).collect();
             let record = RestateRecord {
                 label: Epoch(label), fence: Epoch(fence), chain, lost, doubt, from: Lsn(from), end: Lsn(end),
-                holes, forgotten: forgotten.into_iter().map(QueueUid).collect(),
+                holes, forgotten: forgotten.into_iter().map(QueueUid).collect(), chain_from,
             };
             prop_assert_eq!(record.encode().len(), record.encoded_len());
             prop_assert_eq!(RestateRecord::decode(&record.encode()), Ok(record));

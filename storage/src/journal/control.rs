@@ -32,6 +32,7 @@ impl Writer {
                 }
             }
             Control::Forget { queues } => self.forget(copy, &queues),
+            Control::Trim { epoch, to } => self.trim(copy, epoch, to),
         }
     }
 
@@ -79,7 +80,7 @@ impl Writer {
         let (shared, copy) = (Arc::clone(&self.shared), Arc::clone(copy));
         self.out.replies.push(Box::new(move || {
             // Nobody minds if the one who asked has gone.
-            let _ = reply.send(Ok(joined(&shared, &copy, epoch, begun)));
+            let _ = reply.send(Ok(joined(&shared, &copy, epoch, tiered, begun)));
         }));
     }
 
@@ -220,9 +221,7 @@ fn empty_record(epoch: Epoch, tiered: Lsn) -> JoinRecord {
 /// begins anew.
 fn cut_record(copy: &PgCopy, epoch: Epoch, base: Lsn, tiered: Lsn) -> JoinRecord {
     let state = copy.state.lock();
-    let chain =
-        if base == state.end { Some(state.chain) } else { copy.frames.read().chain_at(base) };
-    match chain {
+    match state.chain_at(&copy.frames.read(), base) {
         Some(chain) if state.from <= base => {
             JoinRecord { label: epoch, chain, from: state.from, end: base }
         }
@@ -233,13 +232,14 @@ fn cut_record(copy: &PgCopy, epoch: Epoch, base: Lsn, tiered: Lsn) -> JoinRecord
 /// The join is durable: its epoch's owner may append, unless another rule came in between. A copy
 /// that `begun` in this epoch is synced up to its end also where nobody may append, as after the
 /// join of a taker.
-fn joined(shared: &Shared, copy: &PgCopy, epoch: Epoch, begun: bool) -> Copy {
+fn joined(shared: &Shared, copy: &PgCopy, epoch: Epoch, tiered: Lsn, begun: bool) -> Copy {
     let mut called = Vec::new();
     let state = copy.state.lock();
     let is_of_it = state.label == epoch && !copy.is_live(epoch) && !shared.is_poisoned();
     let may_append = state.live() == epoch;
     if is_of_it && (begun || may_append) {
-        copy.restart_at(epoch, state.end);
+        // INV-FROM, also where the join knows less than the copy.
+        copy.restart_at(epoch, state.end, tiered.clamp(state.from, state.end));
     }
     if is_of_it && may_append {
         copy.set_live(epoch, &mut called);

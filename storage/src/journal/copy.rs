@@ -1,8 +1,9 @@
 //! A store's copy of one placement group's log (design/replication.md §4).
 //!
 //! INV-COPY-1: `state` is changed by the writer alone, in order with the frames of the journal.
-//! INV-COPY-2: `synced <= appended <= state.end`, all three at frame boundaries; frames below
-//! `appended` can be read. INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner
+//! INV-COPY-2: `tiered <= synced <= appended <= state.end`, the last three at frame boundaries;
+//! frames from `state.from` to `appended` can be read, and `state.from <= tiered` (INV-FROM).
+//! INV-COPY-3: while `live` is 0 no watermark moves: what a fenced owner
 //! waits for stays unknown to it.
 
 use super::answer::{JoinedBy, Sealed, StoreRefused};
@@ -27,10 +28,14 @@ pub(crate) struct CopyState {
     pub(crate) label: Epoch,
     /// Appends of earlier epochs are refused.
     pub(crate) fence: Epoch,
+    /// Everything below is in the bucket. The writer moves it in memory alone: what was given up is
+    /// read again only where a RESTATE says that it is gone, and then its `from` says so too.
     pub(crate) from: Lsn,
     pub(crate) end: Lsn,
     /// Chain at `end`.
     pub(crate) chain: u32,
+    /// Chain at `from`.
+    pub(crate) chain_from: u32,
     /// The copy cannot be proven.
     pub(crate) lost: bool,
     /// Queues whose records count no more.
@@ -95,10 +100,32 @@ impl CopyState {
         if self.label == epoch {
             return if self.lost { Err(StoreRefused::Unknown) } else { Ok(JoinPlan::Stay) };
         }
-        if self.label != Epoch(0) && self.label.next() == epoch && !self.lost {
+        // What it lacks below `tiered` it gets from nobody.
+        let reaches = self.end >= tiered;
+        if self.label != Epoch(0) && self.label.next() == epoch && !self.lost && reaches {
             return Ok(JoinPlan::CutAt(base.min(self.end)));
         }
         Ok(JoinPlan::BeginAt(tiered))
+    }
+
+    /// Chain at `lsn`, if that is an end of the copy or of one of its frames.
+    pub(crate) fn chain_at(&self, frames: &Frames, lsn: Lsn) -> Option<u32> {
+        if lsn == self.end {
+            Some(self.chain)
+        } else if lsn == self.from {
+            Some(self.chain_from)
+        } else {
+            frames.chain_at(lsn)
+        }
+    }
+
+    /// The greatest position at or before `lsn` at which the copy may begin; `from` at least.
+    pub(crate) fn boundary(&self, frames: &Frames, lsn: Lsn) -> Lsn {
+        if lsn >= self.end {
+            self.end
+        } else {
+            frames.boundary(lsn).unwrap_or(self.from).max(self.from)
+        }
     }
 
     /// The state after a JOIN record.
@@ -107,6 +134,9 @@ impl CopyState {
         self.from = record.from;
         self.end = record.end;
         self.chain = record.chain;
+        if record.from == record.end {
+            self.chain_from = record.chain;
+        }
         self.lost = false;
     }
 
@@ -122,6 +152,7 @@ impl CopyState {
             end: self.end,
             holes: frames.holes(self.from, self.end, self.chain),
             forgotten: self.forgotten.iter().copied().collect(),
+            chain_from: self.chain_from,
         }
     }
 }
@@ -138,12 +169,14 @@ pub(crate) struct PgCopy {
     marked: AtomicU32,
     appended: AtomicU64,
     synced: AtomicU64,
+    /// Below here everything is in the bucket, as its owner was told.
+    tiered: AtomicU64,
     /// While `synced` is below this, [`Level::Async`] is held back to it: a queue's new numbering
     /// must be durable before an offset of it is shown (design/replication.md §8, L2).
     hold: AtomicU64,
     /// What [`Level::Async`] had reached when it was last held back: it never goes back.
     held_at: AtomicU64,
-    waiting: [Mutex<Waiters>; 2],
+    waiting: [Mutex<Waiters>; Level::ALL.len()],
     /// The log of the epoch's owner, if it was asked for; of what type is the log's affair.
     pub(crate) owner: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
     /// Some queue is shown at [`Level::Async`].
@@ -154,7 +187,7 @@ pub(crate) struct PgCopy {
 
 impl PgCopy {
     pub(crate) fn new(pg: PgId, lane: usize, state: CopyState, frames: Frames) -> PgCopy {
-        let end = state.end.0;
+        let (from, end) = (state.from.0, state.end.0);
         PgCopy {
             pg,
             lane,
@@ -164,6 +197,7 @@ impl PgCopy {
             frames: RwLock::new(frames),
             appended: AtomicU64::new(end),
             synced: AtomicU64::new(end),
+            tiered: AtomicU64::new(from),
             hold: AtomicU64::new(0),
             held_at: AtomicU64::new(0),
             waiting: Default::default(),
@@ -186,6 +220,7 @@ impl PgCopy {
         let hold = self.hold.load(Ordering::Acquire);
         let synced = self.synced.load(Ordering::Acquire);
         Lsn(match level {
+            Level::Object => self.tiered.load(Ordering::Acquire),
             Level::Local => synced,
             Level::Async if synced < hold => synced.max(self.held_at.load(Ordering::Acquire)),
             Level::Async => appended,
@@ -218,6 +253,17 @@ impl PgCopy {
         self.moved.notify_one();
     }
 
+    /// The owner of `epoch` committed to the bucket what lies below `to`. Never goes back.
+    pub(crate) fn set_tiered(&self, epoch: Epoch, to: Lsn, called: &mut Vec<Waker>) {
+        if !self.is_live(epoch) {
+            return;
+        }
+        debug_assert!(to <= self.watermark(Level::Local), "what is uploaded was synced");
+        self.tiered.fetch_max(to.0, Ordering::AcqRel);
+        self.call(Level::Object, called);
+        self.moved.notify_one();
+    }
+
     /// Another epoch, or none, may append from here on. Whoever waits is called and finds its epoch
     /// gone.
     pub(crate) fn set_live(&self, epoch: Epoch, called: &mut Vec<Waker>) {
@@ -231,13 +277,14 @@ impl PgCopy {
     }
 
     /// After a join: all that the copy holds is below `end`, and will be synced before the join is
-    /// answered.
-    pub(crate) fn restart_at(&self, epoch: Epoch, end: Lsn) {
+    /// answered. What is below `tiered` is in the bucket.
+    pub(crate) fn restart_at(&self, epoch: Epoch, end: Lsn, tiered: Lsn) {
         // Whoever looks at a watermark for its epoch does so under one of these locks.
-        let _waiting = (self.waiting[0].lock(), self.waiting[1].lock());
+        let _waiting = self.waiting.each_ref().map(|waiting| waiting.lock());
         self.marked.store(epoch.0, Ordering::Release);
         self.appended.store(end.0, Ordering::Release);
         self.synced.store(end.0, Ordering::Release);
+        self.tiered.store(tiered.0, Ordering::Release);
         self.hold.store(0, Ordering::Release);
         self.held_at.store(0, Ordering::Release);
     }
@@ -334,6 +381,8 @@ mod tests {
         assert_eq!(plan(3), Ok(JoinPlan::Stay));
         assert_eq!(plan(4), Ok(JoinPlan::CutAt(Lsn(60))));
         assert_eq!(plan(5), Ok(JoinPlan::BeginAt(Lsn(40))));
+        let lacks = copy.plan_join(Epoch(4), Lsn(120), Lsn(101), JoinedBy::Owner);
+        assert_eq!(lacks, Ok(JoinPlan::BeginAt(Lsn(101))), "what it lacks is in the bucket");
         let fenced = state(3, 5, 10, 100);
         let by = |by| fenced.plan_join(Epoch(4), Lsn(60), Lsn(0), by);
         assert_eq!(by(JoinedBy::Owner), Err(StoreRefused::Sealed(Epoch(5))));
@@ -372,8 +421,34 @@ mod tests {
         };
         assert_eq!(poll(1, 10), Poll::Ready(Ok(())));
         assert_eq!(poll(1, 20), Poll::Ready(Err(Lost)));
-        copy.restart_at(Epoch(2), Lsn(20));
+        copy.restart_at(Epoch(2), Lsn(20), Lsn(0));
         assert_eq!(poll(1, 10), Poll::Ready(Err(Lost)));
+    }
+
+    #[test]
+    fn the_bucket_is_told_of_by_the_owner_of_the_epoch() {
+        let copy = PgCopy::new(PgId::new(0).unwrap(), 0, state(1, 0, 0, 0), Frames::default());
+        let copy = Arc::new(copy);
+        let mut called = Vec::new();
+        copy.set_appended(Lsn(20), &mut called);
+        copy.set_synced(Epoch(1), Lsn(20), &mut called);
+        let mut reached = copy.reached(Epoch(1), Level::Object, Lsn(10));
+        let mut poll = || Pin::new(&mut reached).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(poll(), Poll::Pending);
+        copy.set_tiered(Epoch(2), Lsn(20), &mut called);
+        assert_eq!(poll(), Poll::Pending, "another epoch's");
+        called.clear();
+        copy.set_tiered(Epoch(1), Lsn(15), &mut called);
+        assert_eq!(called.len(), 1);
+        assert_eq!(poll(), Poll::Ready(Ok(())));
+        copy.set_tiered(Epoch(1), Lsn(10), &mut called);
+        assert_eq!(copy.watermark(Level::Object), Lsn(15), "it does not go back");
+        copy.set_live(Epoch(0), &mut called);
+        let mut lost = copy.reached(Epoch(1), Level::Object, Lsn(16));
+        let lost = Pin::new(&mut lost).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(lost, Poll::Ready(Err(Lost)));
+        copy.restart_at(Epoch(2), Lsn(20), Lsn(17));
+        assert_eq!(copy.watermark(Level::Object), Lsn(17));
     }
 
     #[test]

@@ -76,23 +76,21 @@ impl Fold {
             self.frames = Frames::default();
             self.suspect = false;
         } else {
-            if self.state.lost || self.state.end < record.end || self.state.from != record.from {
-                self.lose();
-                self.state.label = record.label;
-                return;
-            }
-            let chain = if record.end == self.state.end {
-                Some(self.state.chain)
-            } else {
-                self.frames.chain_at(record.end)
+            // A trim has no record of its own: where it lies further on than here, the copy was
+            // trimmed in between.
+            let chain_from = self.state.chain_at(&self.frames, record.from);
+            let chain = self.state.chain_at(&self.frames, record.end);
+            let holds = self.state.from <= record.from && record.end <= self.state.end;
+            let (Some(chain_from), true) = (chain_from, holds && !self.state.lost) else {
+                return self.lose_to(record.label);
             };
             if chain != Some(record.chain) {
-                self.lose();
-                self.state.label = record.label;
-                return;
+                return self.lose_to(record.label);
             }
             self.suspect = false;
+            self.frames.trim(record.from);
             self.frames.cut(record.end);
+            self.state.chain_from = chain_from;
         }
         self.state.joined(record);
     }
@@ -138,6 +136,7 @@ impl Fold {
             chain: record.chain,
             lost: record.lost,
             forgotten: record.forgotten.iter().copied().collect(),
+            chain_from: record.chain_from,
         };
         self.frames.keep(record.from, record.end, &record.holes);
         self.set_chains(record);
@@ -157,22 +156,27 @@ impl Fold {
 
     /// Runs were collected without knowing what came before them.
     fn set_chains(&mut self, record: &RestateRecord) {
-        // A copy that was cut or begun anew starts with a chain that only its first frame tells.
-        let mut before = None;
+        let mut before = record.chain_from;
         let mut at = record.from;
         for run in &mut self.frames.runs {
             let Some(first) = run.frames.first() else { continue };
             let hole = record.holes.iter().find(|hole| hole.to == first.lsn);
             run.chain_before = match hole {
                 Some(hole) => hole.chain,
-                None if first.lsn == at => before.unwrap_or(0),
+                None if first.lsn == at => before,
                 None => 0,
             };
             if let Some(last) = run.frames.last() {
                 at = last.end();
-                before = Some(last.chain);
+                before = last.chain;
             }
         }
+    }
+
+    /// The copy is of this epoch, and lost.
+    fn lose_to(&mut self, label: Epoch) {
+        self.lose();
+        self.state.label = label;
     }
 
     fn lose(&mut self) {

@@ -23,6 +23,14 @@ impl FrameRef {
     }
 }
 
+/// A frame, for whoever goes on from frame to frame.
+pub(crate) struct Ahead {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) frame: FrameRef,
+    /// Chain before it, where it begins a run.
+    pub(crate) chain_before: Option<u32>,
+}
+
 /// Frames next to each other, in the log and in one segment.
 pub(crate) struct Run {
     pub(crate) segment: Arc<Segment>,
@@ -37,7 +45,7 @@ impl Run {
         self.frames.first().map_or(Lsn(0), |frame| frame.lsn)
     }
 
-    fn end(&self) -> Lsn {
+    pub(crate) fn end(&self) -> Lsn {
         self.frames.last().map_or(Lsn(0), FrameRef::end)
     }
 }
@@ -101,6 +109,56 @@ impl Frames {
             self.runs.pop_back();
         }
         gone
+    }
+
+    /// The greatest position at or before `lsn` at which a frame begins or ends.
+    pub(crate) fn boundary(&self, lsn: Lsn) -> Option<Lsn> {
+        let index = self.runs.partition_point(|run| run.first() <= lsn).checked_sub(1)?;
+        let run = self.runs.get(index)?;
+        if run.end() <= lsn {
+            return Some(run.end());
+        }
+        let index = run.frames.partition_point(|frame| frame.lsn <= lsn).checked_sub(1)?;
+        run.frames.get(index).map(|frame| frame.lsn)
+    }
+
+    /// Takes out the frames that end at or before `lsn`. Gives back the runs of which nothing is
+    /// left.
+    pub(crate) fn trim(&mut self, lsn: Lsn) -> Vec<Run> {
+        let mut gone = Vec::new();
+        while self.runs.front().is_some_and(|run| run.end() <= lsn) {
+            gone.extend(self.runs.pop_front());
+        }
+        if let Some(run) = self.runs.front_mut() {
+            let below = run.frames.partition_point(|frame| frame.end() <= lsn);
+            if let Some(last) = run.frames.drain(..below).next_back() {
+                run.chain_before = last.chain;
+            }
+        }
+        gone
+    }
+
+    /// The first frames that end after `from`, at most `limit`, and with each the chain before it
+    /// where it begins a run.
+    pub(crate) fn from(&self, from: Lsn, limit: usize) -> Vec<Ahead> {
+        let mut found = Vec::new();
+        let start = self.runs.partition_point(|run| run.end() <= from);
+        for run in self.runs.range(start..) {
+            let first = run.frames.partition_point(|frame| frame.end() <= from);
+            let left = limit - found.len();
+            for frame in run.frames.iter().skip(first).take(left) {
+                let begins = frame.lsn == run.first();
+                found.push(Ahead {
+                    segment: Arc::clone(&run.segment),
+                    frame: *frame,
+                    chain_before: begins.then_some(run.chain_before),
+                });
+            }
+            if found.len() == limit {
+                break;
+            }
+        }
+        found
     }
 
     /// Drops whatever lies in `segment`.
@@ -195,6 +253,44 @@ mod tests {
             frames.holes(Lsn(0), Lsn(30), 30),
             [Hole { from: Lsn(10), to: Lsn(30), chain: 30 }]
         );
+    }
+
+    #[test]
+    fn trim_takes_whole_frames_from_the_front_and_keeps_the_chain() {
+        let (a, b) = (segment("a"), segment("b"));
+        let mut frames = Frames::default();
+        frames.push(&a, 0, frame(0, 10));
+        frames.push(&b, 10, frame(10, 10));
+        frames.push(&b, 20, frame(20, 10));
+        assert_eq!(frames.boundary(Lsn(9)), Some(Lsn(0)));
+        assert_eq!(frames.boundary(Lsn(20)), Some(Lsn(20)));
+        assert_eq!(frames.boundary(Lsn(99)), Some(Lsn(30)));
+        assert!(frames.trim(Lsn(9)).is_empty());
+        let gone = frames.trim(Lsn(20));
+        assert_eq!(gone.len(), 1, "the other run has a frame left");
+        assert!(Arc::ptr_eq(&gone[0].segment, &a));
+        assert_eq!(frames.chain_at(Lsn(20)), Some(20));
+        assert_eq!(frames.boundary(Lsn(19)), None);
+        assert_eq!(frames.holes(Lsn(20), Lsn(30), 30), []);
+        assert_eq!(frames.trim(Lsn(30)).len(), 1);
+        assert_eq!(frames.iter().count(), 0);
+    }
+
+    #[test]
+    fn whoever_goes_on_learns_the_chain_where_a_run_begins() {
+        let (a, b) = (segment("a"), segment("b"));
+        let mut frames = Frames::default();
+        frames.push(&a, 0, frame(0, 10));
+        frames.push(&a, 10, frame(10, 10));
+        frames.push(&b, 20, frame(20, 10));
+        let from = |lsn, limit| {
+            let found = frames.from(Lsn(lsn), limit);
+            found.iter().map(|ahead| (ahead.frame.lsn.0, ahead.chain_before)).collect::<Vec<_>>()
+        };
+        assert_eq!(from(0, 9), [(0, Some(0)), (10, None), (20, Some(20))]);
+        assert_eq!(from(10, 1), [(10, None)]);
+        assert_eq!(from(15, 9), [(10, None), (20, Some(20))]);
+        assert_eq!(from(30, 9), []);
     }
 
     #[test]

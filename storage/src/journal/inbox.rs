@@ -85,6 +85,10 @@ pub(crate) enum Control {
     Forget {
         queues: Vec<QueueUid>,
     },
+    Trim {
+        epoch: Epoch,
+        to: Lsn,
+    },
 }
 
 /// One thing to write.

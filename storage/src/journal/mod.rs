@@ -45,6 +45,7 @@ mod spare;
 mod store;
 mod syncer;
 mod threads;
+mod trim;
 mod waiters;
 mod walk;
 mod writer;
@@ -55,7 +56,7 @@ pub(crate) use copy::PgCopy;
 #[cfg(test)]
 pub(crate) use disk::simulated;
 pub use draft::{Class, Draft, Patch};
-pub(crate) use frames::FrameRef;
+pub(crate) use frames::{Ahead, FrameRef};
 pub(crate) use inbox::{Control, Group, Item, Offsets, Wanted};
 #[cfg(test)]
 pub(crate) use index_room::IndexRoom;

@@ -86,6 +86,11 @@ impl Segment {
         self.view.lock().warmth = Warmth::Warm;
     }
 
+    /// Whether nothing more is written to it.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.view.lock().warmth != Warmth::Written
+    }
+
     /// A look at it, every now and then: lets its pages go when it is sealed and was not read since
     /// the last look. Whether another look is wanted.
     pub(crate) fn cool(&self) -> bool {

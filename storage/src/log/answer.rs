@@ -1,6 +1,7 @@
 //! What a log answers.
 use crate::env::Timestamp;
-use crate::format::{Lsn, QueueOffset, QueueUid, RecordKind};
+use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
+use crate::tier::Frame;
 use bytes::Bytes;
 
 /// Where an append will be. It counts once the watermark of its level reaches `end`.
@@ -73,17 +74,53 @@ pub enum Refused {
     ReservedKind(RecordKind),
 }
 
-/// A queue's extent.
+/// A queue's extent, as far as it is local: what was trimmed may well be in the bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The oldest message held; `next` if none is.
+    /// The oldest message held here; `next` if none is. Where the queue begins says the manifest.
     pub first: QueueOffset,
-    /// After the newest message that its level's watermark has reached.
+    /// After the newest message that its level's watermark has reached, be it held here or not.
     pub visible_end: QueueOffset,
     /// The offset that the next message gets.
     pub next: QueueOffset,
-    /// Bytes of the messages held, as records.
+    /// Bytes of the messages held here, as records.
     pub bytes: u64,
+}
+
+/// Where a queue goes on, as what lies in the bucket says; see [`super::Log::restore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueEnd {
+    /// The queue.
+    pub queue: QueueUid,
+    /// After its newest message there.
+    pub next: QueueOffset,
+    /// Its newest Q_OPEN record there.
+    pub opened: Option<QueueOpenRecord>,
+}
+
+/// A piece of a log as it goes to the bucket; see [`super::Log::committed`].
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// Records. The payload is a slice of the journal: a segment that was given up is not used
+    /// again before the last slice of it is dropped.
+    Frame(Frame),
+    /// Up to `to` only forgotten queues had records, and their frames are no more.
+    Hole {
+        /// Where the log goes on.
+        to: Lsn,
+        /// Its chain there.
+        chain: u32,
+    },
+}
+
+impl Piece {
+    /// Where it ends.
+    pub fn end(&self) -> Lsn {
+        match self {
+            Piece::Frame(frame) => frame.lsn.plus(frame.payload.len() as u64),
+            Piece::Hole { to, .. } => *to,
+        }
+    }
 }
 
 /// A message in the queue index.
@@ -127,7 +164,8 @@ pub enum ReadError {
     /// Not written yet, or never.
     #[error("nothing is written at {0} yet")]
     NotYet(Lsn),
-    /// Freed, with the queues that had records around it.
+    /// Not held here any more: trimmed, and then the bucket has it; or freed with the queues that
+    /// had records around it.
     #[error("what was at {0} is gone")]
     Gone(Lsn),
     /// The position is not that of a record.

@@ -31,14 +31,14 @@ const SCAN_ENTRIES: usize = 64;
 /// unknown.
 #[derive(Clone)]
 pub struct Log {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    handle: Arc<Handle>,
-    copy: Arc<PgCopy>,
-    epoch: Epoch,
-    state: Mutex<LogState>,
+pub(super) struct Inner {
+    pub(super) handle: Arc<Handle>,
+    pub(super) copy: Arc<PgCopy>,
+    pub(super) epoch: Epoch,
+    pub(super) state: Mutex<LogState>,
 }
 
 impl Store {
@@ -94,12 +94,12 @@ fn check_owner(copy: &PgCopy, epoch: Epoch) -> Result<(), StoreRefused> {
 
 /// Reads the whole copy.
 fn rebuild(shared: &Shared, copy: &PgCopy, taken: IndexTaken) -> LogState {
-    let (end, forgotten) = {
+    let (from, end, forgotten) = {
         let state = copy.state.lock();
-        (state.end, state.forgotten.clone())
+        (state.from, state.end, state.forgotten.clone())
     };
-    let mut log = LogState::new(end, taken);
-    for (segment, frame) in frames_of(copy) {
+    let mut log = LogState::new(from, end, taken);
+    for (segment, frame) in frames_of(copy, from) {
         let Some(payload) = shared.slice(&segment, frame.at.into(), frame.len.into()) else {
             continue;
         };
@@ -128,10 +128,10 @@ fn rebuild(shared: &Shared, copy: &PgCopy, taken: IndexTaken) -> LogState {
     log
 }
 
-/// All frames there are now.
-fn frames_of(copy: &PgCopy) -> Vec<(Arc<Segment>, FrameRef)> {
-    let frames = copy.frames.read();
-    frames.iter().map(|(segment, frame)| (Arc::clone(segment), *frame)).collect()
+/// All frames there are now that end after `from`.
+fn frames_of(copy: &PgCopy, from: Lsn) -> Vec<(Arc<Segment>, FrameRef)> {
+    let ahead = copy.frames.read().from(from, usize::MAX);
+    ahead.into_iter().map(|ahead| (ahead.segment, ahead.frame)).collect()
 }
 
 impl Log {
@@ -161,11 +161,14 @@ impl Log {
         if level == Level::Async {
             self.inner.copy.shows_async.store(true, Ordering::Release);
         }
-        let record = {
+        let (news, record) = {
             let mut state = self.inner.state.lock();
-            state.open_queue(queue, level, crashes);
-            state.open_record(queue, crashes)
+            let news = state.open_queue(queue, level, crashes, self.watermarks());
+            (news, state.open_record(queue, crashes))
         };
+        if news {
+            self.inner.copy.moved.notify_one();
+        }
         if record.is_some() {
             // When there is no room for it now, the queue's next append tries again before it takes
             // a message.
@@ -301,10 +304,11 @@ impl Log {
         self.inner.copy.watermark(level)
     }
 
-    fn watermarks(&self) -> Watermarks {
+    pub(super) fn watermarks(&self) -> Watermarks {
         Watermarks {
             of_async: self.watermark(Level::Async),
             of_local: self.watermark(Level::Local),
+            of_object: self.watermark(Level::Object),
         }
     }
 
@@ -314,7 +318,7 @@ impl Log {
     /// # Errors
     /// [`Lost`] when the epoch ended or the store stopped before: the outcome is unknown.
     pub async fn reached(&self, level: Level, end: Lsn) -> Result<(), Lost> {
-        if level == Level::Local && self.watermark(level) < end {
+        if level != Level::Async && self.watermark(Level::Local) < end {
             // It may be in a queue whose messages nobody waits for at this level.
             self.inner.handle.shared.handoff.hurry();
         }
@@ -379,28 +383,31 @@ impl Log {
         view(lsn, &envelope, &rest, 0).ok_or(ReadError::NotARecord(lsn))
     }
 
-    /// The offset of a queue's first visible message that was stored at or after `at`; the visible
-    /// end if there is none.
+    /// The offset of a queue's first visible message that was stored at or after `at`, of those
+    /// held here; the visible end if there is none. Where it is [`Bounds::first`] an earlier one
+    /// may be in the bucket.
     pub fn offset_at_time(&self, queue: QueueUid, at: Timestamp) -> QueueOffset {
         self.inner.state.lock().offset_at_time(queue, at, self.watermarks())
     }
 
-    /// Shows every record that is not a message, of queues that were not forgotten, in the order of
-    /// the log; to rebuild state before serving. Reads the whole log.
-    pub fn replay(&self, f: &mut dyn FnMut(RecordView)) {
+    /// Shows every record held here that lies at or after `from` and is not a message, of queues
+    /// that were not forgotten, in the order of the log; to rebuild state before serving. What is
+    /// before [`Log::local_from`] comes out of the bucket. Reads the whole log from there on.
+    pub fn replay(&self, from: Lsn, f: &mut dyn FnMut(RecordView)) {
         let shared = &self.inner.handle.shared;
         let forgotten = self.inner.copy.state.lock().forgotten.clone();
-        for (segment, frame) in frames_of(&self.inner.copy) {
+        for (segment, frame) in frames_of(&self.inner.copy, from) {
             let Some(payload) = shared.slice(&segment, frame.at.into(), frame.len.into()) else {
                 continue;
             };
             for (at, envelope) in records(&payload) {
                 let own = envelope.kind == Kind::Record(RecordKind::Message)
                     || envelope.kind == Kind::Record(RecordKind::QueueOpen);
-                if own || forgotten.contains(&envelope.queue) {
+                let lsn = frame.lsn.plus(at.into());
+                if own || lsn < from || forgotten.contains(&envelope.queue) {
                     continue;
                 }
-                if let Some(view) = view(frame.lsn.plus(at.into()), &envelope, &payload, at) {
+                if let Some(view) = view(lsn, &envelope, &payload, at) {
                     f(view);
                 }
             }
@@ -423,7 +430,8 @@ impl Log {
 
     /// Forgets queues for ever: their messages, and every record that names them. Segments that
     /// hold nothing else are given back soon after. Holds after a restart once what is appended
-    /// later is synced; until then they may come back, and [`Log::queues`] names them.
+    /// later is synced; until then they may come back, and [`Log::queues`] names them. So may one
+    /// that had nothing left here but what was trimmed, until its segment is given back.
     pub fn forget_queues(&self, queues: &[QueueUid]) {
         let queues: Vec<QueueUid> = queues.iter().copied().filter(|q| *q != QueueUid(0)).collect();
         if queues.is_empty() {

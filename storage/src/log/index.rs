@@ -27,8 +27,18 @@ enum Filters {
     Each(Vec<u64>),
 }
 
+/// What was taken out of an index.
+pub(crate) struct Trimmed {
+    pub(crate) entries: u64,
+    pub(crate) body_bytes: u64,
+    /// There may be more to take out.
+    pub(crate) more: bool,
+    /// For the caller to drop where nobody waits.
+    pub(crate) chunks: Vec<Chunk>,
+}
+
 /// Messages with consecutive offsets. Never empty.
-struct Chunk {
+pub(crate) struct Chunk {
     offset: u64,
     lsn: u64,
     time: u64,
@@ -107,6 +117,37 @@ impl Chunk {
         }
     }
 
+    fn last_lsn(&self) -> u64 {
+        self.lsn + self.entries.last().map_or(0, |packed| u64::from(packed.lsn))
+    }
+
+    /// How many entries lie below `lsn`.
+    fn below(&self, lsn: Lsn) -> usize {
+        partition(self.entries.len(), |i| self.entry(i).is_some_and(|entry| entry.lsn < lsn))
+    }
+
+    /// Bytes of the bodies of the first `count` messages.
+    fn body_bytes(&self, count: usize) -> u64 {
+        self.entries.iter().take(count).map(|packed| u64::from(packed.len)).sum()
+    }
+
+    /// Takes the first `count` entries out; not all of them.
+    fn cut_front(&mut self, count: usize) {
+        self.entries.drain(..count);
+        if let Filters::Each(each) = &mut self.filters {
+            each.drain(..count);
+        }
+        self.offset += count as u64;
+        // The first entry has no difference to its chunk.
+        let (lsn, time) = self.entries.first().map_or((0, 0), |packed| (packed.lsn, packed.time));
+        self.lsn += u64::from(lsn);
+        self.time += u64::from(time);
+        for packed in &mut self.entries {
+            packed.lsn -= lsn;
+            packed.time -= time;
+        }
+    }
+
     /// Bytes of memory beside the chunk itself.
     fn bytes(&self) -> u64 {
         let filters = match &self.filters {
@@ -165,6 +206,38 @@ impl Index {
         self.bytes
     }
 
+    /// Takes out what lies below `to`, a record's end: whole chunks, at most `chunks_max` of them;
+    /// when fewer are left, also the beginning of the next.
+    pub(crate) fn trim(&mut self, to: Lsn, chunks_max: usize) -> Trimmed {
+        let whole = self.chunks.partition_point(|chunk| chunk.last_lsn() < to.0).min(chunks_max);
+        let before = bytes_of(&self.chunks);
+        let chunks: Vec<Chunk> = self.chunks.drain(..whole).collect();
+        // What is left soon takes twice as much again, and no more is kept for it.
+        if 4 * self.chunks.len() < self.chunks.capacity() {
+            self.chunks.shrink_to(2 * self.chunks.len());
+        }
+        self.bytes = self.bytes - before + bytes_of(&self.chunks);
+        let mut gone = Trimmed { entries: 0, body_bytes: 0, more: whole == chunks_max, chunks };
+        for chunk in &gone.chunks {
+            self.bytes -= chunk.bytes();
+            gone.entries += chunk.entries.len() as u64;
+            gone.body_bytes += chunk.body_bytes(chunk.entries.len());
+        }
+        let is_last = self.chunks.len() == 1;
+        if let Some(first) = self.chunks.first_mut().filter(|_| !gone.more) {
+            let below = first.below(to);
+            gone.entries += below as u64;
+            gone.body_bytes += first.body_bytes(below);
+            let before = first.bytes();
+            first.cut_front(below);
+            if below > 0 && !is_last {
+                first.close();
+            }
+            self.bytes = self.bytes - before + first.bytes();
+        }
+        gone
+    }
+
     /// The oldest offset.
     pub(crate) fn first(&self) -> Option<QueueOffset> {
         self.chunks.first().map(|chunk| QueueOffset(chunk.offset))
@@ -207,10 +280,7 @@ impl Index {
                 self.chunks.get(below.checked_sub(1)?)?
             }
         };
-        let below = partition(chunk.entries.len(), |i| {
-            chunk.entry(i).is_some_and(|entry| entry.lsn < watermark)
-        });
-        Some(QueueOffset(chunk.offset + below as u64))
+        Some(QueueOffset(chunk.offset + chunk.below(watermark) as u64))
     }
 }
 
@@ -287,6 +357,68 @@ mod tests {
                 prop_assert_eq!(index.end_below(Lsn(lsn)), model.map(|e| e.offset.plus(1)));
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_trimmed_index_answers_like_the_rest_of_the_list(
+            list in entries(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 1..4),
+            chunks_max in 1..4usize, after in any::<bool>(),
+        ) {
+            let mut index = Index::default();
+            list.iter().for_each(|entry| index.push(entry));
+            let mut from = 0;
+            for cut in &cuts {
+                let to = match list.get(cut.index(list.len() + 1)) {
+                    Some(entry) => entry.lsn,
+                    None => Lsn(u64::MAX),
+                };
+                let mut trimmed = (0, 0);
+                loop {
+                    let gone = index.trim(to, chunks_max);
+                    trimmed.0 += gone.entries;
+                    trimmed.1 += gone.body_bytes;
+                    prop_assert!(gone.chunks.len() <= chunks_max);
+                    if !gone.more {
+                        break;
+                    }
+                }
+                let below = list.iter().skip(from).take_while(|entry| entry.lsn < to);
+                let bytes = below.clone().map(|entry| u64::from(entry.len)).sum::<u64>();
+                prop_assert_eq!(trimmed, (below.count() as u64, bytes));
+                from += trimmed.0 as usize;
+            }
+            let mut rest = list[from..].to_vec();
+            if after {
+                let last = list.last().copied();
+                let next = last.map_or(QueueOffset(0), |entry| entry.offset.plus(1));
+                let lsn = Lsn(last.map_or(9, |entry| entry.lsn.0 + 1));
+                let time = last.map_or(Timestamp(9), |entry| entry.time);
+                let entry = Entry { offset: next, lsn, len: 1, filter: 1, time };
+                index.push(&entry);
+                rest.push(entry);
+            }
+            prop_assert_eq!(index.bytes(), counted(&index));
+            prop_assert_eq!(index.first(), rest.first().map(|entry| entry.offset));
+            prop_assert_eq!(&index.from(QueueOffset(0)).collect::<Vec<_>>(), &rest);
+            for at in rest.iter().take(3) {
+                let below = rest.iter().rev().find(|entry| entry.lsn < at.lsn);
+                prop_assert_eq!(index.end_below(at.lsn), below.map(|entry| entry.offset.plus(1)));
+                let found = index.first_not(|entry| entry.time < at.time);
+                let model = rest.iter().find(|entry| entry.time >= at.time).copied();
+                prop_assert_eq!(found, model);
+            }
+        }
+    }
+
+    #[test]
+    fn a_trimmed_index_gives_its_memory_back() {
+        let mut index = index_of(100_000, |at| at);
+        let gone = index.trim(Lsn(99_900 * 1200), usize::MAX);
+        assert_eq!((gone.entries, gone.body_bytes), (99_900, 99_900_000));
+        assert!(index.bytes() < 8_000, "{}", index.bytes());
+        index.trim(Lsn(u64::MAX), usize::MAX);
+        assert_eq!((index.bytes(), counted(&index)), (0, 0));
     }
 
     /// What the index should say that it takes.

@@ -4,8 +4,9 @@
 //! only where offsets may have been seen and lost with a page cache (design/replication.md §8, L2
 //! and L3), and is recorded first.
 
-use super::answer::{Bounds, Entry, Place};
-use super::index::Index;
+use super::answer::{Bounds, Entry, Place, QueueEnd};
+use super::index::Chunk;
+use super::queue::{QUEUE_BYTES, Queue};
 use crate::env::Timestamp;
 use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
 use crate::journal::{Class, Draft, IndexTaken, Level, Wanted};
@@ -15,71 +16,16 @@ use std::collections::HashMap;
 /// synced.
 pub(crate) const GAP: u64 = 1 << 20;
 
-/// Bytes that a queue takes without messages: itself, and its place in a map that is never fuller
-/// than seven eighths and soon after it grew half that.
-const QUEUE_BYTES: u64 = (size_of::<Queue>() + 2 * size_of::<(QueueUid, Box<Queue>)>()) as u64;
-const _: () = assert!(QUEUE_BYTES <= 160, "there are ten thousands of idle queues");
+/// Queues that one look at a log that is trimmed may see to, and chunks of their indexes that it
+/// may take out: some hundred microseconds for which appends wait.
+const TRIM_AT_ONCE: usize = 512;
 
-/// One queue.
-pub(crate) struct Queue {
-    level: Level,
-    index: Index,
-    next: QueueOffset,
-    bytes: u64,
-    /// The newest Q_OPEN record.
-    opened: Option<QueueOpenRecord>,
-    /// A Q_OPEN record must be written before the next message.
-    must_open: bool,
-    /// Opened in this process.
-    is_open: bool,
-    /// Up to here the dispatcher was told.
-    told: QueueOffset,
-    /// In the list of queues to tell of.
-    listed: bool,
-}
-
-impl Default for Queue {
-    fn default() -> Queue {
-        Queue {
-            level: Level::Local,
-            index: Index::default(),
-            next: QueueOffset(0),
-            bytes: 0,
-            opened: None,
-            must_open: false,
-            is_open: false,
-            told: QueueOffset(0),
-            listed: false,
-        }
-    }
-}
-
-impl Queue {
-    fn push(&mut self, entry: &Entry, record_len: u64) {
-        self.index.push(entry);
-        self.next = entry.offset.plus(1);
-        self.bytes += record_len;
-    }
-
-    fn visible_end(&self, watermark: Lsn) -> QueueOffset {
-        self.index.end_below(watermark).unwrap_or_else(|| self.index.first().unwrap_or(self.next))
-    }
-
-    fn bounds(&self, watermark: Lsn) -> Bounds {
-        Bounds {
-            first: self.index.first().unwrap_or(self.next),
-            visible_end: self.visible_end(watermark),
-            next: self.next,
-            bytes: self.bytes,
-        }
-    }
-}
-
-/// The watermarks of both levels.
+/// The watermarks of all levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Watermarks {
     pub(crate) of_async: Lsn,
     pub(crate) of_local: Lsn,
+    pub(crate) of_object: Lsn,
 }
 
 impl Watermarks {
@@ -87,26 +33,47 @@ impl Watermarks {
         match level {
             Level::Async => self.of_async,
             Level::Local => self.of_local,
+            Level::Object => self.of_object,
         }
     }
 }
 
+/// Queues of one level that have messages which the dispatcher was not told of.
+#[derive(Default)]
+struct Untold {
+    queues: Vec<QueueUid>,
+    /// The level's watermark when they were last looked at: there is no news before it moves. A
+    /// queue of [`Level::Object`] is looked at for each bundle, and not for each sync.
+    seen: Lsn,
+}
+
 /// All queues of a log, and its end.
 pub(crate) struct LogState {
+    /// What lies below was trimmed, or is about to be.
+    pub(crate) from: Lsn,
     pub(crate) end: Lsn,
     time: Timestamp,
     /// Boxed, so that the room that a map keeps free is not of whole queues.
     queues: HashMap<QueueUid, Box<Queue>>,
     /// What queues and their indexes take of the store's room for them.
     taken: IndexTaken,
-    /// Queues that have messages which the dispatcher was not told of.
-    untold: Vec<QueueUid>,
+    untold: [Untold; Level::ALL.len()],
+    /// What the dispatcher is told next, of messages that were trimmed meanwhile.
+    told_late: Vec<(QueueUid, u64)>,
 }
 
 impl LogState {
-    /// An empty log that ends at `end`, whose queues will take of `taken`.
-    pub(crate) fn new(end: Lsn, taken: IndexTaken) -> LogState {
-        LogState { end, time: Timestamp(0), queues: HashMap::new(), taken, untold: Vec::new() }
+    /// A log of `[from, end)` in which nothing was found yet, whose queues will take of `taken`.
+    pub(crate) fn new(from: Lsn, end: Lsn, taken: IndexTaken) -> LogState {
+        LogState {
+            from,
+            end,
+            time: Timestamp(0),
+            queues: HashMap::new(),
+            taken,
+            untold: Default::default(),
+            told_late: Vec::new(),
+        }
     }
 
     /// The queue, which is made if it is not known.
@@ -123,18 +90,19 @@ impl LogState {
     pub(crate) fn found_message(&mut self, queue: QueueUid, entry: &Entry, record_len: u64) {
         let queue = self.known(queue);
         let before = queue.index.bytes();
-        queue.push(entry, record_len);
-        queue.told = queue.next;
+        queue.found(entry, record_len);
         let after = queue.index.bytes();
         self.taken.change(before, after);
     }
 
     /// A Q_OPEN record found in the log.
     pub(crate) fn found_open(&mut self, queue: QueueUid, record: QueueOpenRecord) {
-        let queue = self.known(queue);
-        queue.opened = Some(record);
-        queue.next = queue.next.max(record.next);
-        queue.told = queue.next;
+        self.known(queue).found_open(record);
+    }
+
+    /// Where a queue goes on, found in the bucket.
+    pub(crate) fn restore(&mut self, end: &QueueEnd) {
+        self.known(end.queue).restore(end);
     }
 
     /// Some record's time, found in the log.
@@ -145,31 +113,43 @@ impl LogState {
     // Queues.
 
     /// Opens a queue, or changes its level. `crashes` counts the times that a page cache was lost.
-    pub(crate) fn open_queue(&mut self, uid: QueueUid, level: Level, crashes: u32) {
+    /// True when there may be something to tell the dispatcher.
+    pub(crate) fn open_queue(
+        &mut self,
+        uid: QueueUid,
+        level: Level,
+        crashes: u32,
+        watermarks: Watermarks,
+    ) -> bool {
         let queue = self.known(uid);
-        queue.level = level;
-        queue.is_open = true;
-        match &queue.opened {
-            Some(record) if record.crashes < crashes && !queue.must_open => {
-                queue.next = queue.next.plus(GAP);
-                queue.must_open = true;
-            }
-            Some(_) => {}
-            None => queue.must_open |= level == Level::Async,
+        let before = queue.level;
+        queue.open(level, crashes, watermarks.of(level));
+        let moves = if queue.listed { before != level } else { queue.has_news() };
+        if moves {
+            // The list of the level before drops it when it comes by.
+            queue.listed = true;
+            self.list(level, uid);
+        }
+        moves
+    }
+
+    /// Has the dispatcher told of a queue of this level, as soon as there is something to tell.
+    fn list(&mut self, level: Level, uid: QueueUid) {
+        if let Some(untold) = self.untold.get_mut(level as usize) {
+            untold.queues.push(uid);
+            untold.seen = Lsn(0);
         }
     }
 
     /// The Q_OPEN record that must be written before the next message of the queue.
     pub(crate) fn open_record(&self, uid: QueueUid, crashes: u32) -> Option<QueueOpenRecord> {
-        let queue = self.queues.get(&uid).filter(|queue| queue.must_open)?;
-        Some(QueueOpenRecord { next: queue.next, crashes })
+        self.queues.get(&uid)?.open_record(crashes)
     }
 
     /// The record was handed to the writer.
     pub(crate) fn opened(&mut self, uid: QueueUid, record: QueueOpenRecord) {
         if let Some(queue) = self.queues.get_mut(&uid) {
-            queue.opened = Some(record);
-            queue.must_open = false;
+            queue.opened(record);
         }
     }
 
@@ -183,6 +163,40 @@ impl LogState {
         let queue = self.queues.remove(&uid)?;
         self.taken.change(QUEUE_BYTES + queue.index.bytes(), 0);
         Some(queue)
+    }
+
+    // Trimming.
+
+    /// Says that what lies below `to` is to be trimmed; the queues to [`LogState::trim`]. `None`
+    /// when there is nothing there. The dispatcher is told of what it will not find any more.
+    pub(crate) fn begin_trim(&mut self, to: Lsn, watermarks: Watermarks) -> Option<Vec<QueueUid>> {
+        if to <= self.from {
+            return None;
+        }
+        self.told_late = self.tell(watermarks);
+        self.from = to;
+        Some(self.uids().collect())
+    }
+
+    /// Takes what was to be trimmed out of the indexes of `queues`, from the last on, but not much
+    /// at once: whoever is done with gets out of the list. What is taken out is for the caller to
+    /// drop, where nobody waits.
+    pub(crate) fn trim(&mut self, queues: &mut Vec<QueueUid>) -> Vec<Chunk> {
+        let mut gone = Vec::new();
+        for _ in 0..TRIM_AT_ONCE {
+            let Some(uid) = queues.last() else { break };
+            let mut more = false;
+            if let Some(queue) = self.queues.get_mut(uid) {
+                let before = queue.index.bytes();
+                more = queue.trim(self.from, TRIM_AT_ONCE - gone.len(), &mut gone);
+                self.taken.change(before, queue.index.bytes());
+            }
+            if more {
+                break;
+            }
+            queues.pop();
+        }
+        gone
     }
 
     pub(crate) fn uids(&self) -> impl Iterator<Item = QueueUid> + '_ {
@@ -203,12 +217,12 @@ impl LogState {
     }
 
     /// What somebody waits for of these records: consumers, of messages, that they are shown; and
-    /// of all others that they are in the journal.
+    /// of all others that they are in the journal. Nobody can upload what is not synced.
     pub(crate) fn wanted(&self, drafts: &[Draft]) -> Wanted {
         let is_message = |draft: &Draft| draft.kind == RecordKind::Message;
         let shown_synced = |draft: &Draft| {
             is_message(draft)
-                && self.queues.get(&draft.queue).is_some_and(|queue| queue.level == Level::Local)
+                && self.queues.get(&draft.queue).is_some_and(|queue| queue.level != Level::Async)
         };
         match (drafts.iter().any(shown_synced), drafts.iter().all(is_message)) {
             (false, _) => Wanted::Written,
@@ -241,9 +255,11 @@ impl LogState {
         let before = queue.index.bytes();
         queue.push(&entry, draft.record_len());
         self.taken.change(before, queue.index.bytes());
-        if !queue.listed {
+        if !queue.listed
+            && let Some(untold) = self.untold.get_mut(queue.level as usize)
+        {
             queue.listed = true;
-            self.untold.push(draft.queue);
+            untold.queues.push(draft.queue);
         }
         Some(offset)
     }
@@ -286,21 +302,21 @@ impl LogState {
 
     /// Queues with messages that became visible since this was last asked, and how many.
     pub(crate) fn tell(&mut self, watermarks: Watermarks) -> Vec<(QueueUid, u64)> {
-        let mut told = Vec::new();
+        let mut told = std::mem::take(&mut self.told_late);
         let queues = &mut self.queues;
-        self.untold.retain(|uid| {
-            let Some(queue) = queues.get_mut(uid) else { return false };
-            let watermark = watermarks.of(queue.level);
-            let end = queue.visible_end(watermark);
-            if queue.told < end {
-                // A gap in the offsets is not messages.
-                let count = queue.index.from(queue.told).take_while(|e| e.lsn < watermark).count();
-                told.push((*uid, count as u64));
-                queue.told = end;
+        for (level, untold) in Level::ALL.into_iter().zip(&mut self.untold) {
+            let watermark = watermarks.of(level);
+            if untold.seen == watermark {
+                continue;
             }
-            queue.listed = end < queue.next;
-            queue.listed
-        });
+            untold.seen = watermark;
+            untold.queues.retain(|uid| {
+                let of_level = queues.get_mut(uid).filter(|queue| queue.level == level);
+                let Some(queue) = of_level else { return false };
+                told.extend(queue.tell(watermark).map(|count| (*uid, count)));
+                queue.listed
+            });
+        }
         told
     }
 }
@@ -322,11 +338,16 @@ mod tests {
     use bytes::Bytes;
     use std::sync::Arc;
 
-    const ALL: Watermarks = Watermarks { of_async: Lsn(u64::MAX), of_local: Lsn(u64::MAX) };
+    const ALL: Watermarks =
+        Watermarks { of_async: Lsn(u64::MAX), of_local: Lsn(u64::MAX), of_object: Lsn(u64::MAX) };
     const QUEUE: QueueUid = QueueUid(1);
 
     fn state(end: Lsn) -> LogState {
-        LogState::new(end, IndexTaken::of(Arc::new(IndexRoom::new(u64::MAX))))
+        LogState::new(Lsn(0), end, IndexTaken::of(Arc::new(IndexRoom::new(u64::MAX))))
+    }
+
+    fn open(state: &mut LogState, level: Level, crashes: u32) {
+        state.open_queue(QUEUE, level, crashes, ALL);
     }
 
     fn message() -> Draft {
@@ -350,7 +371,7 @@ mod tests {
     #[test]
     fn holes_are_filled_big_endian() {
         let mut state = state(Lsn(7));
-        state.open_queue(QUEUE, Level::Local, 0);
+        open(&mut state, Level::Local, 0);
         append(&mut state);
         let (place, draft) = append(&mut state);
         assert_eq!(place.offset, Some(QueueOffset(1)));
@@ -363,26 +384,26 @@ mod tests {
     #[test]
     fn a_queue_is_told_of_once_for_what_became_visible() {
         let mut state = state(Lsn(0));
-        state.open_queue(QUEUE, Level::Local, 0);
+        open(&mut state, Level::Local, 0);
         append(&mut state);
         let (second, _) = append(&mut state);
-        let none = Watermarks { of_async: Lsn(u64::MAX), of_local: Lsn(0) };
+        let none = Watermarks { of_local: Lsn(0), ..ALL };
         assert_eq!(state.tell(none), []);
-        let one = Watermarks { of_async: Lsn(u64::MAX), of_local: second.lsn };
+        let one = Watermarks { of_local: second.lsn, ..ALL };
         assert_eq!(state.tell(one), [(QUEUE, 1)]);
         assert_eq!(state.tell(one), []);
         assert_eq!(state.tell(ALL), [(QUEUE, 1)]);
-        assert!(state.untold.is_empty());
+        assert!(state.untold.iter().all(|untold| untold.queues.is_empty()));
     }
 
     #[test]
     fn an_async_queue_is_recorded_before_its_first_message() {
         let mut state = state(Lsn(0));
-        state.open_queue(QUEUE, Level::Async, 2);
+        open(&mut state, Level::Async, 2);
         let record = state.open_record(QUEUE, 2).unwrap();
         assert_eq!(record, QueueOpenRecord { next: QueueOffset(0), crashes: 2 });
         state.opened(QUEUE, record);
-        state.open_queue(QUEUE, Level::Async, 2);
+        open(&mut state, Level::Async, 2);
         assert_eq!(state.open_record(QUEUE, 2), None);
     }
 
@@ -393,8 +414,8 @@ mod tests {
         let entry =
             Entry { offset: QueueOffset(0), lsn: Lsn(0), len: 0, filter: 0, time: Timestamp(0) };
         state.found_message(QUEUE, &entry, 40);
-        state.open_queue(QUEUE, Level::Local, 1);
-        state.open_queue(QUEUE, Level::Local, 1);
+        open(&mut state, Level::Local, 1);
+        open(&mut state, Level::Local, 1);
         let record = state.open_record(QUEUE, 1).unwrap();
         assert_eq!(record.next, QueueOffset(1 + GAP));
         state.opened(QUEUE, record);
@@ -406,9 +427,9 @@ mod tests {
     #[test]
     fn what_a_log_takes_of_the_index_room_is_given_back() {
         let room = Arc::new(IndexRoom::new(1 << 20));
-        let mut state = LogState::new(Lsn(0), IndexTaken::of(Arc::clone(&room)));
+        let mut state = LogState::new(Lsn(0), Lsn(0), IndexTaken::of(Arc::clone(&room)));
         for queue in 1..=3 {
-            state.open_queue(QueueUid(queue), Level::Local, 0);
+            state.open_queue(QueueUid(queue), Level::Local, 0, ALL);
         }
         assert_eq!(room.fill().used, 3 * QUEUE_BYTES);
         (0..1000).for_each(|_| drop(append(&mut state)));

@@ -226,7 +226,7 @@ impl History {
     fn check_records(&self, log: &Log, done: usize, acked: Lsn) {
         let mut found: BTreeMap<Lsn, (RecordKind, QueueUid, Option<QueueOffset>, u64)> =
             BTreeMap::new();
-        log.replay(&mut |view| {
+        log.replay(Lsn(0), &mut |view| {
             found.insert(view.lsn, (view.kind, view.queue, None, id_of(&view)));
         });
         let queues: BTreeSet<QueueUid> = self.sent.values().map(|sent| sent.queue).collect();
@@ -300,7 +300,7 @@ impl History {
     pub(super) fn survived(&self, rig: &Rig, log: &Log, done: usize) -> History {
         let mut next = self.clone();
         let mut lives: BTreeSet<Lsn> = BTreeSet::new();
-        log.replay(&mut |view| {
+        log.replay(Lsn(0), &mut |view| {
             lives.insert(view.lsn);
         });
         for sent in self.sent.values() {
