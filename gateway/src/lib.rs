@@ -6,6 +6,7 @@ pub mod consume;
 mod gateway;
 pub mod group;
 pub mod grpc;
+pub mod history;
 pub mod listen;
 pub mod observe;
 pub mod ownership;
@@ -14,6 +15,7 @@ pub mod query;
 mod record;
 pub mod remoting;
 pub mod settings;
+mod varint;
 
 pub use broker::{Addresses, Broker};
 pub use gateway::{Gateway, StartError};

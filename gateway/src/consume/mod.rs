@@ -3,6 +3,7 @@
 //! ```text
 //!   front ── receive ──► look: decide, append, apply ──► read, sign ──► recorded? ──► deliveries
 //!                          │ nothing                     (one lock)        (watermark)
+//!                          ├► load what is not in memory (history), look again
 //!                          └► wait in line ◄── new message, expiry, room (follow_log, keep)
 //! ```
 //!
@@ -13,12 +14,14 @@
 mod dead_letter;
 mod delivery;
 pub mod filter;
+mod hand_out;
 pub mod handle;
 mod longpoll;
 pub mod ops;
 mod pg;
 mod receive;
 mod refused;
+mod replay;
 mod reset;
 mod service;
 mod settle;
@@ -32,6 +35,7 @@ mod timekeeper;
 pub use delivery::{Delivery, Invisible, QueueProgress, Receive};
 pub use longpoll::{POLLS_MAX, POLLS_PER_LINE_MAX};
 pub use refused::{AckRefused, ReceiveRefused, ResetRefused, WriteRefused};
+pub use replay::Replay;
 pub use reset::{Position, QueueReset};
 pub use service::{Consume, Neighbours};
 pub use standing::Standing;

@@ -2,25 +2,28 @@
 //!
 //! A decision, its append and its application happen under one lock, without waiting: the log gives
 //! positions at once, so the order of decisions is the order of the log, and an answer waits for
-//! the watermark afterwards, outside.
+//! the watermark afterwards, outside. What a decision needs and is not in memory is named instead,
+//! and loaded outside as well.
 
 use super::GroupUid;
 use super::dead_letter::{self, NotCopied};
 use super::delivery::Place;
 use super::ops::{Op, OpKind, OpMalformed, Spans, Step};
 use super::refused::{AckRefused, WriteRefused};
+use super::replay::Replay;
 use super::state::{Ask, Candidate, CursorId, Exhausted, Pick, QueueIndex, State};
+use crate::history::{History, Index, Look, Scan};
 use metadata::model::{Group, TopicQueue};
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::ControlFlow;
 use storage::env::Timestamp;
 use storage::format::{Lsn, QueueOffset, QueueUid, RecordKind};
-use storage::{Bounds, Class, Draft, Level, Log, Patch, Refused};
+use storage::{Class, Draft, Entry, Level, Log, Patch, Refused};
 use tokio::sync::Notify;
 
 /// A placement group that is consumed here.
 pub(super) struct Pg {
-    pub(super) log: Log,
+    pub(super) history: History,
     machine: Mutex<Machine>,
     /// Something falls due earlier than the timekeeper thinks.
     pub(super) sooner: Notify,
@@ -45,6 +48,27 @@ pub(super) struct Taken {
     pub(super) dead_letters: u64,
     /// Asking again may give more.
     pub(super) more: bool,
+    /// Asking again may give more once this place is in memory; the first of those named.
+    pub(super) missing: Option<(QueueUid, QueueOffset)>,
+}
+
+/// What became of exhausted messages.
+#[derive(Default)]
+struct GivenUp {
+    /// So many have a copy in the dead-letter queue.
+    copied: u64,
+    /// One could not be written: it and those behind it are for the next receive.
+    stopped: bool,
+    /// The first that is not in memory; it is for the next receive too.
+    missing: Option<QueueOffset>,
+}
+
+/// Why a message was not moved to the dead-letter queue.
+pub(super) enum NotMoved {
+    /// It is not in memory.
+    Missing(QueueOffset),
+    /// It cannot be, or not now.
+    Refused(AckRefused),
 }
 
 /// A message handed out, not yet read.
@@ -56,24 +80,39 @@ pub(super) struct TakenMessage {
 }
 
 impl Pg {
-    /// Replays the log's operations, but for places that `keep` does not want.
+    /// The machine of what was replayed, and what the local log adds to it, but for places that
+    /// `keep` does not want.
     ///
     /// # Errors
     /// [`OpMalformed`]: a newer version wrote the log.
-    pub(super) fn open(log: Log, keep: impl Fn(CursorId) -> bool) -> Result<Pg, OpMalformed> {
-        let mut state = State::default();
+    pub(super) fn open(
+        history: History,
+        mut replay: Replay,
+        keep: impl Fn(CursorId) -> bool,
+    ) -> Result<Pg, OpMalformed> {
         let mut outcome = Ok(());
-        log.replay(&mut |record| {
-            let Some(kind) = op_kind(record.kind) else { return };
-            match Op::decode(kind, record.queue, &record.body) {
-                Ok(op) => state.apply(record.lsn, &op),
-                Err(malformed) => outcome = Err(malformed),
+        history.log().replay(&mut |record| {
+            if outcome.is_ok() {
+                outcome = replay.apply(record.lsn, record.kind, record.queue, &record.body);
             }
         });
         outcome?;
+        let mut state = replay.into_state();
         state.retain(keep);
         let machine = Mutex::new(Machine { state, asleep_until: None });
-        Ok(Pg { log, machine, sooner: Notify::new() })
+        Ok(Pg { history, machine, sooner: Notify::new() })
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        self.history.log()
+    }
+
+    /// The machine as bytes, and the position below which every operation is in it. Holds the lock
+    /// as long as that takes.
+    pub(super) fn snapshot(&self) -> (Lsn, Vec<u8>) {
+        let machine = self.lock();
+        // Operations are appended under this lock, and applied before it is let go.
+        (self.log().end(), machine.state.snapshot())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -98,7 +137,7 @@ impl Pg {
         ops: &[Op],
         drafts: Vec<Draft>,
     ) -> Result<(Lsn, Vec<Lsn>), WriteRefused> {
-        let appended = self.log.append(drafts, Class::Reserve).map_err(refused)?;
+        let appended = self.log().append(drafts, Class::Reserve).map_err(refused)?;
         let lsns: Vec<Lsn> = appended.places.iter().map(|place| place.lsn).collect();
         for (op, lsn) in ops.iter().zip(&lsns) {
             machine.state.apply(*lsn, op);
@@ -113,7 +152,7 @@ impl Pg {
 
     /// Waits until what ends at `end` is in the journal.
     pub(super) async fn recorded(&self, end: Lsn) -> Result<(), WriteRefused> {
-        let reached = self.log.reached(Level::Async, end).await;
+        let reached = self.log().reached(Level::Async, end).await;
         reached.map_err(|_| WriteRefused::OutcomeUnknown)
     }
 
@@ -131,9 +170,13 @@ impl Pg {
         for queue in queues {
             ask.id.queue = queue.uid;
             let picked = machine.state.receive(now, &ask, &self.index(queue.uid));
-            let (copied, all) = self.give_up(&mut machine, ask.id, group, &picked.exhausted);
-            taken.dead_letters += copied;
-            taken.more |= picked.more && all;
+            let given_up = self.give_up(&mut machine, ask.id, group, &picked.exhausted);
+            taken.dead_letters += given_up.copied;
+            taken.more |= picked.more && !given_up.stopped;
+            let missing = picked.missing.or(given_up.missing);
+            if let Some(offset) = missing {
+                taken.missing.get_or_insert((queue.uid, offset));
+            }
             ask.max -= picked.picks.len();
             let pop_at = ops.len() + picked.ops.len();
             ops.extend(picked.ops);
@@ -169,35 +212,45 @@ impl Pg {
     }
 
     /// Moves exhausted messages to the dead-letter queue, each in a frame of its own. What cannot
-    /// be written stays in flight and is tried again by the next receive; the answer says how many
-    /// were copied, and whether all are done with.
+    /// be written, or is not in memory, stays in flight and is tried again by the next receive.
     fn give_up(
         &self,
         machine: &mut Machine,
         id: CursorId,
         group: &Group,
         exhausted: &[Exhausted],
-    ) -> (u64, bool) {
-        let mut copied = 0;
+    ) -> GivenUp {
+        let mut given_up = GivenUp::default();
         for lost in exhausted {
             let step = Step::DeadLetter { offset: lost.offset, attempt: lost.attempt };
             let op = Op { group: id.group, queue: id.queue, step };
-            let moved = match self.dead_letter(machine, group, &op, lost.lsn, lost.attempt) {
-                Err(AckRefused::Unreadable) => {
+            let moved = self.dead_letter(machine, group, &op, lost);
+            let refused = match moved {
+                Ok(_end) => {
+                    given_up.copied += 1;
+                    continue;
+                }
+                Err(NotMoved::Missing(offset)) => {
+                    given_up.missing.get_or_insert(offset);
+                    continue;
+                }
+                Err(NotMoved::Refused(AckRefused::Unreadable)) => {
                     // It can be neither delivered nor copied; the original stays in its queue.
                     let step = Step::Ack(Spans::one(lost.offset));
                     let done = Op { group: id.group, queue: id.queue, step };
-                    self.write(machine, &[done]).map_err(AckRefused::Write).map(drop)
+                    match self.write(machine, &[done]) {
+                        Ok(_) => continue,
+                        Err(refused) => AckRefused::Write(refused),
+                    }
                 }
-                moved => moved.map(|_end| copied += 1),
+                Err(NotMoved::Refused(refused)) => refused,
             };
-            if let Err(refused) = moved {
-                let (offset, queue) = (lost.offset.0, id.queue.0);
-                tracing::warn!(%refused, group = %group.name, queue, offset, "no dead letter");
-                return (copied, false);
-            }
+            let (offset, queue) = (lost.offset.0, id.queue.0);
+            tracing::warn!(%refused, group = %group.name, queue, offset, "no dead letter");
+            given_up.stopped = true;
+            break;
         }
-        (copied, true)
+        given_up
     }
 
     /// Records a giving up and the copy in one frame.
@@ -206,66 +259,71 @@ impl Pg {
         machine: &mut Machine,
         group: &Group,
         op: &Op,
-        message: Lsn,
-        attempt: u32,
-    ) -> Result<Lsn, AckRefused> {
-        let record = self.log.read(message).map_err(|error| {
-            tracing::error!(%error, lsn = message.0, "a message to be given up is gone");
-            AckRefused::Unreadable
-        })?;
+        lost: &Exhausted,
+    ) -> Result<Lsn, NotMoved> {
+        let Exhausted { offset, lsn, attempt } = *lost;
+        let record = match self.history.read(op.queue, offset, lsn) {
+            Look::Here(record) => record,
+            Look::Gone => {
+                tracing::error!(lsn = lsn.0, "a message to be given up is gone");
+                return Err(NotMoved::Refused(AckRefused::Unreadable));
+            }
+            Look::Missing => return Err(NotMoved::Missing(offset)),
+        };
         let copy = dead_letter::copy(record.body, group, attempt).map_err(|error: NotCopied| {
-            tracing::error!(%error, lsn = message.0, "a message to be given up has no copy");
-            AckRefused::Unreadable
+            tracing::error!(%error, lsn = lsn.0, "a message to be given up has no copy");
+            NotMoved::Refused(AckRefused::Unreadable)
         })?;
-        self.log.open_queue(group.dead_letter_queue(), Level::Local);
-        let (end, _) =
-            self.write_drafts(machine, std::slice::from_ref(op), vec![draft(op), copy])?;
-        Ok(end)
+        self.log().open_queue(group.dead_letter_queue(), Level::Local);
+        let drafts = vec![draft(op), copy];
+        let written = self.write_drafts(machine, std::slice::from_ref(op), drafts);
+        written.map(|(end, _)| end).map_err(|refused| NotMoved::Refused(refused.into()))
     }
 
     /// The queue as the machine sees it.
-    pub(super) fn index(&self, queue: QueueUid) -> LogQueue<'_> {
-        LogQueue { log: &self.log, queue, bounds: self.log.bounds(queue) }
+    pub(super) fn index(&self, queue: QueueUid) -> PgQueue<'_> {
+        PgQueue { log: self.log(), index: self.history.index(queue) }
     }
 }
 
-/// A queue of the log.
-pub(super) struct LogQueue<'a> {
+/// A queue of the placement group.
+pub(super) struct PgQueue<'a> {
     log: &'a Log,
-    queue: QueueUid,
-    bounds: Bounds,
+    index: Index<'a>,
 }
 
-impl LogQueue<'_> {
-    /// Where a message lies; `None` once it is gone.
-    pub(super) fn find(&self, offset: QueueOffset) -> Option<Lsn> {
-        let mut found = None;
-        self.log.scan(self.queue, offset, &mut |entry| {
-            found = (entry.offset == offset).then_some(entry.lsn);
-            ControlFlow::Break(())
-        });
-        found
-    }
-}
-
-impl QueueIndex for LogQueue<'_> {
+impl QueueIndex for PgQueue<'_> {
     fn first(&self) -> QueueOffset {
-        self.bounds.first
+        self.index.first()
     }
 
     fn end(&self) -> QueueOffset {
-        self.bounds.visible_end
+        self.index.end()
     }
 
-    fn bytes_behind_first(&self) -> u64 {
-        self.find(self.bounds.first).map_or(0, |lsn| self.log.end().since(lsn))
+    fn bytes_behind(&self, lsn: Lsn) -> u64 {
+        self.log.end().since(lsn)
     }
 
-    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) {
-        self.log.scan(self.queue, from, &mut |entry| {
-            each(Candidate { offset: entry.offset, lsn: entry.lsn, hash: entry.filter })
-        });
+    fn scan(
+        &self,
+        from: QueueOffset,
+        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
+    ) -> Scan {
+        self.index.scan(from, &mut |entry| each(candidate(&entry)))
     }
+
+    fn find(&self, offset: QueueOffset) -> Look<Candidate> {
+        match self.index.find(offset) {
+            Look::Here(entry) => Look::Here(candidate(&entry)),
+            Look::Gone => Look::Gone,
+            Look::Missing => Look::Missing,
+        }
+    }
+}
+
+fn candidate(entry: &Entry) -> Candidate {
+    Candidate { offset: entry.offset, lsn: entry.lsn, hash: entry.filter }
 }
 
 fn draft(op: &Op) -> Draft {
@@ -284,27 +342,6 @@ fn draft(op: &Op) -> Draft {
         body: bytes::Bytes::new(),
         tail: bytes::Bytes::new(),
         patch: Patch::default(),
-    }
-}
-
-/// The operation that a record carries; `None` for records of other features.
-fn op_kind(kind: RecordKind) -> Option<OpKind> {
-    match kind {
-        RecordKind::Pop => Some(OpKind::Pop),
-        RecordKind::Ack => Some(OpKind::Ack),
-        RecordKind::ChangeInvisible => Some(OpKind::Change),
-        RecordKind::Offset => Some(OpKind::Offset),
-        RecordKind::DeadLetter => Some(OpKind::DeadLetter),
-        RecordKind::Message
-        | RecordKind::Batch
-        | RecordKind::Revive
-        | RecordKind::HalfMessage
-        | RecordKind::TransactionEnd
-        | RecordKind::TimerPut
-        | RecordKind::TimerFire
-        | RecordKind::TimerCancel
-        | RecordKind::QueueOpen
-        | RecordKind::SnapshotRef => None,
     }
 }
 

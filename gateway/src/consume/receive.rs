@@ -1,23 +1,25 @@
-//! Receiving: take what there is, or wait in line for it.
+//! Receiving: take what there is, load what is not in memory, or wait in line for it.
 
 use super::GroupUid;
-use super::delivery::{Delivery, Invisible, Place, Receive};
-use super::filter::Filter;
-use super::handle::Claim;
+use super::delivery::{Delivery, Invisible, Receive};
 use super::longpoll::Line;
-use super::ops::{Lease, Op, Spans, Step};
-use super::pg::{Pg, Taken, TakenMessage};
+use super::ops::Lease;
+use super::pg::{Pg, Taken};
 use super::refused::{ReceiveRefused, WriteRefused};
 use super::service::{Consume, Inner};
 use super::state::{Ask, CursorId, RENEW_INVISIBLE, RENEW_TOTAL_MAX, Start};
+use crate::history::LoadFailed;
 use crate::observe::Deliveries;
 use metadata::model::{ConsumeFrom, NEVER_OPENED, TopicQueue};
-use protocol::stored::{self, StoredMessage, property};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Timestamp;
-use storage::format::QueueUid;
+use storage::format::{QueueOffset, QueueUid};
+
+/// How long a request that does not wait for new messages waits for old ones to be loaded; clients
+/// wait three seconds for its answer (spec B.22).
+pub(super) const LOADING_MAX: Duration = Duration::from_secs(2);
 
 /// Who may wait tries again after this long when the journal is too busy: some syncs later.
 const BUSY_REST: Duration = Duration::from_millis(20);
@@ -44,6 +46,8 @@ impl Consume {
         // nothing.
         let line = inner.lines.line(GroupUid(request.group.uid), &request.topic);
         let until = inner.env.monotonic() + request.wait;
+        let load_until = inner.env.monotonic() + request.wait.max(LOADING_MAX);
+        let mut has_loaded = false;
         loop {
             let look = match inner.look(request, &shares, &line) {
                 Err(ReceiveRefused::Write(WriteRefused::Busy)) if inner.rest(until).await => {
@@ -59,6 +63,10 @@ impl Consume {
                 Ok(look) => look,
             };
             if !look.taken.is_empty() {
+                if let Some((pg, queue, offset)) = look.missing {
+                    // The next look would come to it.
+                    pg.history.load_ahead(queue, offset);
+                }
                 let deliveries = inner.hand_out(request, look.taken).await?;
                 if !deliveries.is_empty() {
                     return Ok(deliveries);
@@ -66,6 +74,16 @@ impl Consume {
             } else if look.more {
                 // The filter passes over many; others run meanwhile.
                 tokio::task::yield_now().await;
+            } else if let Some(missing) = look.missing {
+                if has_loaded && inner.env.monotonic() >= load_until {
+                    // What was loaded holds nothing for this group; the cursor is behind it.
+                    return Ok(Vec::new());
+                }
+                match inner.load(&line, missing, load_until).await {
+                    Ok(()) => has_loaded = true,
+                    Err(LoadFailed::Busy) if inner.rest(load_until).await => {}
+                    Err(failed) => return Err(failed.into()),
+                }
             } else {
                 let left = until.saturating_sub(inner.env.monotonic());
                 if left.is_zero() || !inner.wait(&line, left).await? {
@@ -81,7 +99,12 @@ impl Consume {
 struct Look {
     taken: Vec<(Arc<Pg>, Taken)>,
     more: bool,
+    /// The first place that was to be looked at and is not in memory.
+    missing: Option<Missing>,
 }
+
+/// A place that is not in memory.
+type Missing = (Arc<Pg>, QueueUid, QueueOffset);
 
 impl Inner {
     fn shares<'a>(&self, request: &'a Receive) -> Vec<Share<'a>> {
@@ -117,9 +140,12 @@ impl Inner {
             if taken.dead_letters > 0 {
                 let dead_letters = taken.dead_letters;
                 let counted = Deliveries { dead_letters, ..Deliveries::default() };
-                self.count(pg.log.pg(), &request.topic, &request.group, &counted);
+                self.count(pg.log().pg(), &request.topic, &request.group, &counted);
             }
             look.more |= taken.more;
+            if let Some((queue, offset)) = taken.missing {
+                look.missing.get_or_insert_with(|| (Arc::clone(pg), queue, offset));
+            }
             left -= taken.messages.len();
             if !taken.messages.is_empty() {
                 look.taken.push((Arc::clone(pg), taken));
@@ -153,6 +179,32 @@ impl Inner {
         left > BUSY_REST
     }
 
+    /// Has a place loaded, for a poll that may have been woken for what is there.
+    async fn load(
+        &self,
+        line: &Line,
+        (pg, queue, offset): Missing,
+        until: Duration,
+    ) -> Result<(), LoadFailed> {
+        let mut loading = Loading { line, ended: false };
+        let loaded = self.in_time(until, pg.history.load(queue, offset)).await;
+        loading.ended = true;
+        loaded
+    }
+
+    /// What a load gives by that time. Cancel safe: the load goes on.
+    pub(super) async fn in_time<T>(
+        &self,
+        until: Duration,
+        load: impl Future<Output = Result<T, LoadFailed>>,
+    ) -> Result<T, LoadFailed> {
+        let left = until.saturating_sub(self.env.monotonic());
+        tokio::select! {
+            loaded = load => loaded,
+            () = self.env.sleep(left) => Err(LoadFailed::Slow),
+        }
+    }
+
     /// Whether the poll was woken before its time was up.
     async fn wait(&self, line: &Line, left: Duration) -> Result<bool, ReceiveRefused> {
         let mut woken = pin!(line.woken());
@@ -165,84 +217,20 @@ impl Inner {
             () = self.env.sleep(left) => Ok(false),
         }
     }
-
-    /// Reads what was taken, makes the handles and waits until the hand-out is recorded.
-    async fn hand_out(
-        &self,
-        request: &Receive,
-        taken: Vec<(Arc<Pg>, Taken)>,
-    ) -> Result<Vec<Delivery>, WriteRefused> {
-        let mut held = Held { inner: self, deliveries: Vec::new() };
-        let mut ends = Vec::with_capacity(taken.len());
-        for (pg, taken) in taken {
-            self.read(&pg, request, &taken, &mut held.deliveries);
-            ends.push((pg, taken.end));
-        }
-        for (pg, end) in ends {
-            pg.recorded(end).await?;
-        }
-        Ok(std::mem::take(&mut held.deliveries))
-    }
-
-    /// Turns messages into deliveries. Those that cannot be read, or whose tag only hashed like a
-    /// wanted one, are done with.
-    fn read(&self, pg: &Pg, request: &Receive, taken: &Taken, deliveries: &mut Vec<Delivery>) {
-        let mut counted = Deliveries::default();
-        let mut unwanted = Vec::new();
-        for one in &taken.messages {
-            match read_message(pg, one) {
-                Some(message) if matches(&request.filter, &message) => {
-                    let tally =
-                        if one.attempt > 1 { &mut counted.again } else { &mut counted.first };
-                    tally.messages += 1;
-                    tally.bytes += message.body.len() as u64;
-                    deliveries.push(self.delivery(pg, one, message, taken.visible_at));
-                }
-                Some(_) | None => unwanted.push(one.place),
-            }
-        }
-        if !unwanted.is_empty() {
-            self.pass_over(pg, &unwanted);
-        }
-        self.count(pg.log.pg(), &request.topic, &request.group, &counted);
-    }
-
-    fn delivery(
-        &self,
-        pg: &Pg,
-        taken: &TakenMessage,
-        message: StoredMessage,
-        visible_at: Timestamp,
-    ) -> Delivery {
-        let Place { id, offset, pop } = taken.place;
-        let claim = Claim { queue: id.queue, offset, pop, visible_at };
-        let receipt_handle = self.signer.sign(id.group, &claim);
-        let (attempt, pg) = (taken.attempt, pg.log.pg());
-        Delivery { message, attempt, receipt_handle, pg, place: taken.place }
-    }
-
-    fn pass_over(&self, pg: &Pg, places: &[Place]) {
-        let mut machine = pg.lock();
-        let op = |place: &Place| {
-            let CursorId { group, queue } = place.id;
-            Op { group, queue, step: Step::Ack(Spans::one(place.offset)) }
-        };
-        let ops: Vec<Op> = places.iter().map(op).collect();
-        if let Err(refused) = self.write_some(pg, &mut machine, &ops) {
-            tracing::warn!(%refused, "messages passed over come back");
-        }
-    }
 }
 
-/// Deliveries that have not left yet: dropped, they are taken back.
-pub(super) struct Held<'a> {
-    pub(super) inner: &'a Inner,
-    pub(super) deliveries: Vec<Delivery>,
+/// A poll that waits for a load. One that goes away meanwhile gives its wake-up to the next; one
+/// whose load failed does not, since the next would fare no better.
+struct Loading<'a> {
+    line: &'a Line,
+    ended: bool,
 }
 
-impl Drop for Held<'_> {
+impl Drop for Loading<'_> {
     fn drop(&mut self) {
-        self.inner.take_back(&self.deliveries);
+        if !self.ended {
+            self.line.wake();
+        }
     }
 }
 
@@ -252,7 +240,7 @@ fn in_turn<'a, 'b>(
     turn: usize,
     request: &Receive,
 ) -> impl Iterator<Item = &'a Share<'b>> {
-    let is_preferred = move |share: &Share<'_>| request.prefer == Some(share.0.log.pg());
+    let is_preferred = move |share: &Share<'_>| request.prefer == Some(share.0.log().pg());
     let preferred = shares.iter().find(|share| is_preferred(share));
     preferred.into_iter().chain(rotated(shares, turn).filter(move |share| !is_preferred(share)))
 }
@@ -291,19 +279,4 @@ fn ask(request: &Receive, now: Timestamp, max: usize) -> Ask<'_> {
             ConsumeFrom::Latest => Start::Latest,
         },
     }
-}
-
-fn matches(filter: &Filter, message: &StoredMessage) -> bool {
-    filter.matches(message.properties.get(property::TAGS))
-}
-
-fn read_message(pg: &Pg, taken: &TakenMessage) -> Option<StoredMessage> {
-    let record = pg.log.read(taken.lsn).map_err(|error| {
-        tracing::warn!(%error, lsn = taken.lsn.0, "a message is gone between index and log");
-    });
-    stored::decode(record.ok()?.body)
-        .map_err(|error| {
-            tracing::error!(%error, lsn = taken.lsn.0, "a stored message cannot be read");
-        })
-        .ok()
 }

@@ -2,6 +2,7 @@
 
 use super::handle::HandleRefused;
 use super::state::ClaimRefused;
+use crate::history::LoadFailed;
 use storage::format::PgId;
 
 /// Why nothing is handed out.
@@ -13,6 +14,9 @@ pub enum ReceiveRefused {
     /// As many polls wait as may. The client comes again.
     #[error("polling full")]
     PollingFull,
+    /// There are messages, and they are not in memory now. The client comes again.
+    #[error(transparent)]
+    NotLoaded(#[from] LoadFailed),
     /// The hand-out could not be recorded.
     #[error(transparent)]
     Write(#[from] WriteRefused),
@@ -33,6 +37,9 @@ pub enum AckRefused {
     /// The message cannot be copied to the dead-letter queue.
     #[error("the message cannot be read")]
     Unreadable,
+    /// The message is not in memory now. The client comes again.
+    #[error(transparent)]
+    NotLoaded(#[from] LoadFailed),
     /// It could not be recorded.
     #[error(transparent)]
     Write(#[from] WriteRefused),

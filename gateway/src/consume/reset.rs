@@ -82,7 +82,7 @@ impl Consume {
             ends.push((pg, end));
         }
         for (pg, end) in ends {
-            let synced = pg.log.reached(Level::Local, end).await;
+            let synced = pg.log().reached(Level::Local, end).await;
             synced.map_err(|_| super::WriteRefused::OutcomeUnknown)?;
         }
         Ok(queues.iter().filter_map(|queue| resets.remove(&queue.uid)).collect())
@@ -138,7 +138,7 @@ fn decide(
         Position::Earliest => first,
         Position::Latest => end,
         Position::Offset(offset) => offset,
-        Position::Time(at) => pg.log.offset_at_time(queue.uid, at),
+        Position::Time(at) => pg.log().offset_at_time(queue.uid, at),
     };
     let progress = state.progress(id);
     QueueReset {

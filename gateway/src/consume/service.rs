@@ -5,9 +5,11 @@ use super::handle::Signer;
 use super::longpoll::Lines;
 use super::ops::OpMalformed;
 use super::pg::Pg;
+use super::replay::Replay;
 use super::state::{CursorId, QueueIndex};
 use super::{GroupUid, timekeeper};
 use crate::group::ClientId;
+use crate::history::History;
 use crate::observe::Deliveries;
 use metadata::model::{Group, RetryPolicy, Topic, TopicQueue};
 use parking_lot::RwLock;
@@ -15,9 +17,8 @@ use protocol::names::{GroupName, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::Log;
 use storage::env::Env;
-use storage::format::PgId;
+use storage::format::{Lsn, PgId};
 use tokio::task::AbortHandle;
 
 type CountDelivered = dyn Fn(PgId, &TopicName, &GroupName, &Deliveries) + Send + Sync;
@@ -64,20 +65,31 @@ impl Consume {
         Consume(Arc::new(Inner { env, signer, neighbours, lines, pgs }))
     }
 
-    /// Takes over a placement group: replays its log, but for places that `keep` does not want, and
-    /// begins to keep time for it.
+    /// Takes over a placement group: goes on with the replay through its local log, but for places
+    /// that `keep` does not want, and begins to keep time for it.
     ///
     /// # Errors
     /// [`OpMalformed`]: a newer version wrote the log; it must not be served.
-    pub fn adopt(&self, log: Log, keep: impl Fn(CursorId) -> bool) -> Result<(), OpMalformed> {
-        let (id, inner, env) = (log.pg(), &self.0, &self.0.env);
-        let pg = Arc::new(Pg::open(log, keep)?);
+    pub fn adopt(
+        &self,
+        history: History,
+        replay: Replay,
+        keep: impl Fn(CursorId) -> bool,
+    ) -> Result<(), OpMalformed> {
+        let (id, inner, env) = (history.log().pg(), &self.0, &self.0.env);
+        let pg = Arc::new(Pg::open(history, replay, keep)?);
         let follow = timekeeper::follow_log(Arc::clone(inner), Arc::clone(&pg));
         let keep_time = timekeeper::keep(Arc::clone(inner), Arc::clone(&pg));
         let follow = env.spawn("wake polls", follow).abort_handle();
         let keep_time = env.spawn("keep invisible times", keep_time).abort_handle();
         inner.pgs.write().insert(id, Adopted { pg, tasks: [follow, keep_time] });
         Ok(())
+    }
+
+    /// The consumption of a placement group as [`super::state::State::snapshot`] writes it, and the position below
+    /// which every operation is in it; `None` where it is not consumed here.
+    pub fn snapshot(&self, pg: PgId) -> Option<(Lsn, Vec<u8>)> {
+        Some(self.0.pg(pg)?.snapshot())
     }
 
     /// Lets go of a placement group, which is another gateway's now.
@@ -98,7 +110,7 @@ impl Consume {
             let mut machine = pg.lock();
             let ops = machine.state.release(client, visible_at);
             if let Err(refused) = self.0.write_some(&pg, &mut machine, &ops) {
-                tracing::warn!(%refused, pg = %pg.log.pg(), "leases stay until they end");
+                tracing::warn!(%refused, pg = %pg.log().pg(), "leases stay until they end");
             }
         }
     }

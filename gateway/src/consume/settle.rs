@@ -1,13 +1,15 @@
 //! What consumers say about deliveries: done, later, never; and what the gateway takes back itself.
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Place};
 use super::handle::Claim;
 use super::ops::{ChangeMode, Op, Spans, Step};
-use super::pg::{Machine, Pg};
+use super::pg::{Machine, NotMoved, Pg};
+use super::receive::LOADING_MAX;
 use super::refused::{AckRefused, WriteRefused};
 use super::service::{Consume, Inner};
-use super::state::{AckDecision, ClaimRefused, CursorId};
+use super::state::{AckDecision, ClaimRefused, CursorId, Exhausted, QueueIndex};
 use super::{GroupUid, TAKEN_BACK};
+use crate::history::Look;
 use crate::observe::Deliveries;
 use metadata::model::{Group, Topic};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,16 @@ use storage::format::{Lsn, PgId, QueueOffset, QueueUid};
 /// How long a consumer's answer may wait for a busy journal; clients wait three seconds for theirs
 /// (spec B.22).
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// What became of a delivery that was to be given up.
+enum GivenUp {
+    /// It is a dead letter: where to wait, and whether the group had no room before.
+    Moved { end: Lsn, had_no_room: bool },
+    /// It was settled before.
+    Settled,
+    /// Its message is not in memory. Nothing happened.
+    Missing,
+}
 
 impl Consume {
     /// Acknowledges one delivery. Doing it twice is fine.
@@ -110,13 +122,19 @@ impl Consume {
         let (pg, claim) = inner.claim(group, topic, handle)?;
         let pg = inner.served(pg)?;
         let id = CursorId { group: GroupUid(group.uid), queue: claim.queue };
-        let given_up = inner.patiently(|| inner.give_up(&pg, group, id, &claim)).await?;
-        // What settled it before may be on its way to the journal still; the answer tells of it.
-        let Some((end, had_no_room)) = given_up else {
-            return Ok(pg.recorded(pg.log.end()).await?);
+        let load_until = inner.env.monotonic() + LOADING_MAX;
+        let (end, had_no_room) = loop {
+            match inner.patiently(|| inner.give_up(&pg, group, id, &claim)).await? {
+                GivenUp::Moved { end, had_no_room } => break (end, had_no_room),
+                // What settled it may be on its way to the journal still; the answer tells of it.
+                GivenUp::Settled => return Ok(pg.recorded(pg.log().end()).await?),
+                GivenUp::Missing => {
+                    inner.in_time(load_until, pg.history.load(id.queue, claim.offset)).await?;
+                }
+            }
         };
         let counted = Deliveries { dead_letters: 1, ..Deliveries::default() };
-        inner.count(pg.log.pg(), topic, group, &counted);
+        inner.count(pg.log().pg(), topic, group, &counted);
         if had_no_room {
             inner.lines.wake(id);
         }
@@ -126,7 +144,7 @@ impl Consume {
     /// Takes back deliveries that could not be passed on: visible after a second, as the same
     /// attempt. Does not wait; what cannot be recorded comes back when its invisible time ends.
     pub fn nack(&self, deliveries: &[Delivery]) {
-        self.0.take_back(deliveries);
+        self.0.take_back(deliveries.iter().map(|one| (one.pg, one.place)));
     }
 }
 
@@ -179,7 +197,7 @@ impl Inner {
         }
         if done.is_empty() {
             // What was acknowledged before may be on its way to the journal still; the answer tells of it.
-            return Ok(already.then(|| (Arc::clone(&pg), pg.log.end())));
+            return Ok(already.then(|| (Arc::clone(&pg), pg.log().end())));
         }
         let full = |queue: &QueueUid| machine.state.is_full(CursorId { group, queue: *queue });
         let had_no_room: Vec<QueueUid> = done.keys().copied().filter(|queue| full(queue)).collect();
@@ -197,26 +215,30 @@ impl Inner {
         Ok(Some((pg, end)))
     }
 
-    /// Gives up a delivery; where to wait, and whether the group had no room. Nothing if it was
-    /// settled before.
     fn give_up(
         &self,
         pg: &Pg,
         group: &Group,
         id: CursorId,
         claim: &Claim,
-    ) -> Result<Option<(Lsn, bool)>, AckRefused> {
+    ) -> Result<GivenUp, AckRefused> {
         let mut machine = pg.lock();
-        match machine.state.dead_letter(self.env.now(), id.group, claim) {
-            Err(ClaimRefused::Acknowledged) => Ok(None),
-            Err(refused) => Err(refused.into()),
-            Ok((op, attempt)) => {
-                let had_no_room = machine.state.is_full(id);
-                let message = pg.index(id.queue).find(claim.offset);
-                let message = message.ok_or(AckRefused::Unreadable)?;
-                let end = pg.dead_letter(&mut machine, group, &op, message, attempt)?;
-                Ok(Some((end, had_no_room)))
-            }
+        let (op, attempt) = match machine.state.dead_letter(self.env.now(), id.group, claim) {
+            Err(ClaimRefused::Acknowledged) => return Ok(GivenUp::Settled),
+            Err(refused) => return Err(refused.into()),
+            Ok(given_up) => given_up,
+        };
+        let had_no_room = machine.state.is_full(id);
+        let lsn = match pg.index(id.queue).find(claim.offset) {
+            Look::Here(message) => message.lsn,
+            Look::Gone => return Err(AckRefused::Unreadable),
+            Look::Missing => return Ok(GivenUp::Missing),
+        };
+        let lost = Exhausted { offset: claim.offset, lsn, attempt };
+        match pg.dead_letter(&mut machine, group, &op, &lost) {
+            Ok(end) => Ok(GivenUp::Moved { end, had_no_room }),
+            Err(NotMoved::Missing(_)) => Ok(GivenUp::Missing),
+            Err(NotMoved::Refused(refused)) => Err(refused),
         }
     }
 
@@ -234,11 +256,11 @@ impl Inner {
         }
     }
 
-    pub(super) fn take_back(&self, deliveries: &[Delivery]) {
+    pub(super) fn take_back(&self, places: impl Iterator<Item = (PgId, Place)>) {
         let visible_at = self.env.now().plus(TAKEN_BACK);
         let mut by_pg: BTreeMap<PgId, Vec<_>> = BTreeMap::new();
-        for Delivery { pg, place, .. } in deliveries {
-            by_pg.entry(*pg).or_default().push((place.id, place.offset, place.pop));
+        for (pg, place) in places {
+            by_pg.entry(pg).or_default().push((place.id, place.offset, place.pop));
         }
         for (pg, places) in by_pg {
             let Some(pg) = self.pg(pg) else { continue };

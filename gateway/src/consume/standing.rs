@@ -61,7 +61,7 @@ fn standing(pg: &Pg, id: CursorId, progress: Progress) -> Standing {
 /// When the first message at or after `from` was stored.
 fn stored(pg: &Pg, queue: QueueUid, from: QueueOffset) -> Option<Timestamp> {
     let mut found = None;
-    pg.log.scan(queue, from, &mut |entry| {
+    pg.log().scan(queue, from, &mut |entry| {
         found = Some(entry.time);
         ControlFlow::Break(())
     });

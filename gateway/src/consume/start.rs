@@ -1,9 +1,11 @@
 //! Consumption put together with its neighbours.
 
 use super::ops::OpMalformed;
+use super::replay::Replay;
 use super::service::{Consume, Neighbours};
 use super::state::CursorId;
 use crate::group::Clients;
+use crate::history::History;
 use crate::observe::Stats;
 use crate::ownership::Owned;
 use metadata::Catalog;
@@ -27,7 +29,7 @@ impl Consume {
         let secret = catalog.cluster().secret;
         let consume = Consume::new(env, &secret, neighbours(catalog.clone(), clients, stats));
         for pg in owned.all() {
-            consume.adopt(pg.log.clone(), &exists)?;
+            consume.adopt(History::of_log(pg.log.clone()), Replay::default(), &exists)?;
         }
         Ok(consume)
     }

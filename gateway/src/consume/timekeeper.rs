@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Wakes a poll of each group for each queue with newly visible messages.
 pub(super) async fn follow_log(inner: Arc<Inner>, pg: Arc<Pg>) {
     loop {
-        for (queue, _) in pg.log.next_visible().await {
+        for (queue, _) in pg.log().next_visible().await {
             inner.lines.wake_queue(queue);
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn look(inner: &Inner, pg: &Pg, strangers_live: bool) -> Due {
     };
     let due = machine.state.due(now, &outside);
     if let Err(refused) = inner.write_some(pg, &mut machine, &due.ops) {
-        tracing::warn!(%refused, pg = %pg.log.pg(), "leases could not be prolonged");
+        tracing::warn!(%refused, pg = %pg.log().pg(), "leases could not be prolonged");
     }
     due
 }

@@ -217,7 +217,8 @@ fn message_code(refused: &MessageRefused) -> Code {
 fn receive_code(refused: &ReceiveRefused) -> Code {
     match refused {
         ReceiveRefused::NotServedHere => Code::HaNotAvailable,
-        ReceiveRefused::PollingFull => Code::TooManyRequests,
+        // As a busy journal: clients back off and come again.
+        ReceiveRefused::PollingFull | ReceiveRefused::NotLoaded(_) => Code::TooManyRequests,
         ReceiveRefused::Write(write) => write_code(write),
     }
 }
@@ -230,6 +231,7 @@ fn ack_code(refused: &AckRefused) -> Code {
         AckRefused::Handle(_) | AckRefused::Claim(_) => Code::InvalidReceiptHandle,
         AckRefused::NotServedHere(_) => Code::HaNotAvailable,
         AckRefused::Unreadable => Code::InternalServerError,
+        AckRefused::NotLoaded(_) => Code::TooManyRequests,
         AckRefused::Write(write) => write_code(write),
     }
 }

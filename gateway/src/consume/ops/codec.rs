@@ -1,11 +1,11 @@
 //! Bytes of the operations; the table is in the parent's documentation.
 
-use super::varint::{Reader, put, put_text};
 use super::{
     Change, ChangeMode, Lease, OFFSETS_PER_OP_MAX, Op, OpKind, Pop, Run, Span, Spans, Step,
 };
 use crate::consume::GroupUid;
 use crate::group::ClientId;
+use crate::varint::{Malformed, Reader, put, put_text};
 use storage::env::Timestamp;
 use storage::format::{QueueOffset, QueueUid};
 
@@ -32,6 +32,17 @@ pub enum OpMalformed {
     /// A name that is not UTF-8.
     #[error("a name of the operation is not text")]
     Text,
+}
+
+impl From<Malformed> for OpMalformed {
+    fn from(malformed: Malformed) -> OpMalformed {
+        match malformed {
+            Malformed::Short => OpMalformed::Short,
+            Malformed::Long => OpMalformed::Long,
+            Malformed::Number => OpMalformed::Number,
+            Malformed::Text => OpMalformed::Text,
+        }
+    }
 }
 
 impl Op {

@@ -20,7 +20,6 @@ mod codec;
 mod spans;
 #[cfg(test)]
 mod tests;
-mod varint;
 
 pub use codec::OpMalformed;
 pub use spans::{Span, Spans};

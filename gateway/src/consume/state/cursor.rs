@@ -132,7 +132,7 @@ impl Cursor {
         Progress { committed, next: self.next, in_flight: self.in_flight.len() as u64 }
     }
 
-    fn insert(&mut self, offset: QueueOffset, entry: InFlight) {
+    pub(super) fn insert(&mut self, offset: QueueOffset, entry: InFlight) {
         let deadline = entry.deadline();
         if let Some(before) = self.in_flight.insert(offset, entry) {
             self.deadlines.remove(&(before.deadline(), offset));

@@ -25,6 +25,7 @@ mod ack;
 mod cursor;
 mod pop;
 mod renew;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -1,9 +1,14 @@
 //! What a receive hands out: first what comes back, then what is new.
+//!
+//! Of a queue only a part may be in memory. A decision is made over that part alone: what is not
+//! there is neither handed out nor done with, the cursor stops before it, and the first such place
+//! is named, so that it can be loaded and the decision asked for again.
 
 use super::cursor::{Cursor, InFlight};
 use super::{CursorId, State};
 use crate::consume::filter::Filter;
 use crate::consume::ops::{Lease, OFFSETS_PER_OP_MAX, Op, Pop, Run, Span, Spans, Step};
+use crate::history::{Look, Scan};
 use std::ops::ControlFlow;
 use storage::env::Timestamp;
 use storage::format::{Lsn, QueueOffset};
@@ -23,6 +28,10 @@ const SCAN_MAX: u32 = 4096;
 /// The most messages that one decision gives up to the dead-letter queue: each is copied.
 const EXHAUSTED_MAX: usize = 32;
 
+/// The most messages not in memory that one decision passes over on its way through what comes
+/// back: the first is loaded next, and neighbours come with it.
+const ABSENT_MAX: usize = 64;
+
 /// A message as the queue's index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -36,14 +45,21 @@ pub struct Candidate {
 
 /// What a queue holds that consumers may see.
 pub trait QueueIndex {
-    /// The lowest offset still there.
+    /// The lowest offset that is kept, in memory or not.
     fn first(&self) -> QueueOffset;
     /// The offset behind the last visible message.
     fn end(&self) -> QueueOffset;
-    /// Bytes of the log from the queue's first message on; 0 for an empty queue.
-    fn bytes_behind_first(&self) -> u64;
-    /// Visible messages from an offset on, ascending, until told to stop.
-    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>);
+    /// Bytes of the log from a position on.
+    fn bytes_behind(&self, lsn: Lsn) -> u64;
+    /// Visible messages from an offset on, ascending, until told to stop; no further than the
+    /// first place that is not in memory.
+    fn scan(
+        &self,
+        from: QueueOffset,
+        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
+    ) -> Scan;
+    /// What there is at an offset below the end.
+    fn find(&self, offset: QueueOffset) -> Look<Candidate>;
 }
 
 /// Where a group that was never seen on a queue begins.
@@ -111,6 +127,9 @@ pub struct Picked {
     pub exhausted: Vec<Exhausted>,
     /// The decision stopped at a bound of its own: asking again gives more.
     pub more: bool,
+    /// The first place that was to be looked at and is not in memory: asking again once it is gives
+    /// more.
+    pub missing: Option<QueueOffset>,
 }
 
 impl State {
@@ -124,7 +143,13 @@ impl State {
         }
         let held = known.map_or(0, |cursor| cursor.in_flight.len());
         let room = IN_FLIGHT_MAX.saturating_sub(held).min(ask.max - picked.picks.len());
-        let begin = known.map_or_else(|| first_position(ask.start, index), |cursor| cursor.next);
+        let begin = match known {
+            Some(cursor) => cursor.next,
+            None => match first_position(ask.start, index) {
+                Ok(first) => first,
+                Err(missing) => return Picked { missing: Some(missing), ..picked },
+            },
+        };
         let next = pick_new(begin, room, ask.filter, index, &mut picked);
         write_down(ask, known, next, done, &mut picked);
         picked
@@ -133,7 +158,7 @@ impl State {
 
 impl State {
     /// Whether a receive would look at anything in a queue. It may say yes in vain, for messages
-    /// that a filter does not want or a lease is about to keep.
+    /// that a filter does not want, a lease is about to keep or a load has to bring first.
     pub fn has_more(&self, now: Timestamp, id: CursorId, index: &dyn QueueIndex) -> bool {
         let Some(cursor) = self.cursors.get(&id) else { return index.first() < index.end() };
         let comes_back = cursor.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now);
@@ -151,17 +176,17 @@ fn pick_returning(
     done: &mut Vec<QueueOffset>,
 ) {
     let due = cursor.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+    let mut absent = 0;
     for (_, offset) in due {
-        if picked.picks.len() == ask.max {
+        if picked.picks.len() == ask.max || absent == ABSENT_MAX {
             break;
         }
         let Some(entry) = cursor.in_flight.get(offset).filter(|entry| entry.visible_at <= now)
         else {
             continue;
         };
-        match find(index, *offset) {
-            // Removed by retention, or unwanted since the group changed its filter: done with.
-            Some(found) if ask.filter.admits(found.hash) => {
+        match index.find(*offset) {
+            Look::Here(found) if ask.filter.admits(found.hash) => {
                 if is_exhausted(entry, ask.max_attempts) {
                     if picked.exhausted.len() == EXHAUSTED_MAX {
                         picked.more = true;
@@ -174,7 +199,12 @@ fn pick_returning(
                     picked.picks.push(Pick { offset: *offset, lsn: found.lsn, attempt });
                 }
             }
-            Some(_) | None => done.push(*offset),
+            // Unwanted since the group changed its filter, or removed by retention: done with.
+            Look::Here(_) | Look::Gone => done.push(*offset),
+            Look::Missing => {
+                absent += 1;
+                picked.missing.get_or_insert(*offset);
+            }
         }
     }
     picked.picks.sort_by_key(|pick| pick.offset);
@@ -185,25 +215,29 @@ fn is_exhausted(entry: &InFlight, max_attempts: u32) -> bool {
     entry.next_attempt() > max_attempts.max(1)
 }
 
-fn find(index: &dyn QueueIndex, offset: QueueOffset) -> Option<Candidate> {
-    let mut found = None;
-    index.scan(offset, &mut |candidate| {
-        found = Some(candidate).filter(|candidate| candidate.offset == offset);
-        ControlFlow::Break(())
-    });
-    found
-}
-
-fn first_position(start: Start, index: &dyn QueueIndex) -> QueueOffset {
+/// Where a new group begins; else the place that must be in memory to say so.
+fn first_position(start: Start, index: &dyn QueueIndex) -> Result<QueueOffset, QueueOffset> {
     match start {
-        Start::Earliest => index.first(),
-        Start::Latest => index.end(),
-        Start::Auto if index.bytes_behind_first() < FIRST_POSITION_BYTES_MAX => index.first(),
-        Start::Auto => QueueOffset(index.end().0.saturating_sub(1)).max(index.first()),
+        Start::Earliest => Ok(index.first()),
+        Start::Latest => Ok(index.end()),
+        Start::Auto => {
+            let mut oldest = None;
+            let scan = index.scan(index.first(), &mut |candidate| {
+                oldest = Some(candidate.lsn);
+                ControlFlow::Break(())
+            });
+            match (oldest, scan) {
+                (None, Scan::Missing(at)) => Err(at),
+                (Some(oldest), _) if index.bytes_behind(oldest) >= FIRST_POSITION_BYTES_MAX => {
+                    Ok(QueueOffset(index.end().0.saturating_sub(1)).max(index.first()))
+                }
+                (Some(_), _) | (None, Scan::End) => Ok(index.first()),
+            }
+        }
     }
 }
 
-/// Messages never looked at; gives the cursor afterwards.
+/// Messages never looked at; gives the cursor afterwards, which is not beyond what was seen.
 fn pick_new(
     begin: QueueOffset,
     room: usize,
@@ -216,7 +250,7 @@ fn pick_new(
         return next;
     }
     let (mut left, mut looked_at) = (room, 0);
-    index.scan(begin, &mut |candidate| {
+    let scan = index.scan(begin, &mut |candidate| {
         if looked_at == SCAN_MAX {
             picked.more = true;
             return ControlFlow::Break(());
@@ -230,6 +264,11 @@ fn pick_new(
         }
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
+    if let Scan::Missing(at) = scan {
+        // Everything below was looked at, gaps too: they need not be in memory again.
+        next = at;
+        picked.missing.get_or_insert(at);
+    }
     next
 }
 

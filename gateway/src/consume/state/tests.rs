@@ -5,6 +5,7 @@ use super::*;
 use crate::consume::filter::{Filter, FilterLanguage};
 use crate::consume::handle::Claim;
 use crate::consume::ops::{ChangeMode, Lease, Spans};
+use crate::history::{Look, Scan};
 use protocol::stored::tag_hash;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,12 +17,13 @@ const GROUP: GroupUid = GroupUid(5);
 const QUEUE: QueueUid = QueueUid(6);
 const ID: CursorId = CursorId { group: GROUP, queue: QUEUE };
 
-/// Messages by tag; the first ones may be gone.
+/// Messages by tag; the first ones may be gone, others not in memory.
 #[derive(Default)]
 struct Queue {
     tags: Vec<&'static str>,
     first: u64,
     bytes: u64,
+    absent: BTreeSet<u64>,
 }
 
 impl QueueIndex for Queue {
@@ -31,17 +33,32 @@ impl QueueIndex for Queue {
     fn end(&self) -> QueueOffset {
         QueueOffset(self.tags.len() as u64)
     }
-    fn bytes_behind_first(&self) -> u64 {
+    fn bytes_behind(&self, _lsn: Lsn) -> u64 {
         self.bytes
     }
-    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) {
+    fn scan(
+        &self,
+        from: QueueOffset,
+        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
+    ) -> Scan {
         for offset in from.0.max(self.first)..self.tags.len() as u64 {
-            let hash = tag_hash(self.tags[offset as usize]);
-            let candidate = Candidate { offset: QueueOffset(offset), lsn: Lsn(offset), hash };
-            if each(candidate).is_break() {
-                return;
+            match self.find(QueueOffset(offset)) {
+                Look::Here(candidate) if each(candidate).is_break() => return Scan::End,
+                Look::Here(_) | Look::Gone => {}
+                Look::Missing => return Scan::Missing(QueueOffset(offset)),
             }
         }
+        Scan::End
+    }
+    fn find(&self, offset: QueueOffset) -> Look<Candidate> {
+        if offset.0 < self.first || offset >= self.end() {
+            return Look::Gone;
+        }
+        if self.absent.contains(&offset.0) {
+            return Look::Missing;
+        }
+        let hash = tag_hash(self.tags[offset.0 as usize]);
+        Look::Here(Candidate { offset, lsn: Lsn(offset.0), hash })
     }
 }
 
@@ -279,7 +296,7 @@ fn what_comes_back_but_is_gone_or_no_longer_wanted_is_done_with() {
 #[test]
 fn a_new_group_starts_at_the_first_message_of_a_young_queue_else_at_the_last() {
     let first = |start, bytes| {
-        let queue = Queue { tags: vec!["a"; 10], first: 2, bytes };
+        let queue = Queue { tags: vec!["a"; 10], first: 2, bytes, ..Queue::default() };
         let filter = Filter::All;
         let ask = Ask { start, ..ask(&filter, 1, Timestamp(1)) };
         World::default().receive_as(&queue, &ask).0.picks[0].offset.0
@@ -303,7 +320,7 @@ fn a_receive_from_an_empty_queue_pins_the_groups_place() {
     let written = world.log.len();
     world.receive(&queue(0), 1);
     assert_eq!(world.log.len(), written);
-    let old = Queue { tags: vec!["a"; 3], first: 0, bytes: u64::MAX };
+    let old = Queue { tags: vec!["a"; 3], bytes: u64::MAX, ..Queue::default() };
     assert_eq!(seen(&world.receive(&old, 1)), [(0, 1)]);
 }
 

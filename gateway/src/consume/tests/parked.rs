@@ -1,8 +1,8 @@
 //! Polls that wait.
 
-use super::receive::Held;
+use super::hand_out::Held;
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use world::within;
 
@@ -95,7 +95,7 @@ async fn deliveries_held_when_a_receive_vanishes_are_taken_back() {
     let world = World::new(2).await;
     world.send("m", 2).await;
     let deliveries = world.receive(&world.ask()).await;
-    drop(Held { inner: &world.consume.0, deliveries });
+    drop(Held { inner: &world.consume.0, unread: VecDeque::new(), deliveries });
     let again = within(async {
         let mut again = Vec::new();
         while again.len() < 2 {

@@ -1,6 +1,7 @@
 //! A gateway's consumption with a topic, a group and a log for each placement group.
 
 use super::*;
+use crate::history::History;
 use crate::record;
 use bytes::Bytes;
 use metadata::model::{Cluster, Group, GroupSpec, Topic, TopicQueue, TopicSpec};
@@ -130,7 +131,7 @@ impl World {
         };
         let consume = Consume::new(env.clone(), &SECRET, neighbours);
         for log in disk.logs.values() {
-            consume.adopt(log.clone(), |_| true).unwrap();
+            consume.adopt(History::of_log(log.clone()), Replay::default(), |_| true).unwrap();
         }
         let turn = AtomicUsize::new(0);
         World { env, consume, topic, group, patient, disk, alive, delivered, dead_letters, turn }

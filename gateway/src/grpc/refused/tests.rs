@@ -1,6 +1,7 @@
 use super::*;
 use crate::consume::handle::HandleRefused;
 use crate::consume::state::ClaimRefused;
+use crate::history::LoadFailed;
 use crate::produce::MessageKind;
 use metadata::model::{Durability, TopicKind};
 use protocol::stored::StoredError;
@@ -73,6 +74,7 @@ fn receives_are_refused_in_the_codes_of_the_spec() {
     for (refused, expected) in [
         (ReceiveRefused::NotServedHere, Code::HaNotAvailable),
         (ReceiveRefused::PollingFull, Code::TooManyRequests),
+        (ReceiveRefused::NotLoaded(LoadFailed::Slow), Code::TooManyRequests),
         (ReceiveRefused::Write(WriteRefused::Busy), Code::TooManyRequests),
     ] {
         assert_eq!(code(&Refused::from(refused.clone())), expected, "{refused:?}");
@@ -94,6 +96,7 @@ fn every_handle_that_decides_nothing_is_an_invalid_receipt_handle() {
         (ClaimRefused::Reset.into(), Code::InvalidReceiptHandle),
         (AckRefused::NotServedHere(pg), Code::HaNotAvailable),
         (AckRefused::Unreadable, Code::InternalServerError),
+        (AckRefused::NotLoaded(LoadFailed::Busy), Code::TooManyRequests),
         (WriteRefused::Full { used: 1, capacity: 1 }.into(), Code::TooManyRequests),
         (WriteRefused::IndexFull { used: 1, limit: 1 }.into(), Code::TooManyRequests),
         (WriteRefused::DiskFull.into(), Code::TooManyRequests),
