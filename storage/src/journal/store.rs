@@ -148,6 +148,14 @@ impl Store {
         self.shared().threads_ended().await;
     }
 
+    /// Ends the threads without writing what waits, as the end of the process would. Afterwards the
+    /// folder may be opened again. For tests of restarts.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn abandon(&self) {
+        self.shared().end_all();
+        self.shared().threads_ended().await;
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }

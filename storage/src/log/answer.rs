@@ -114,6 +114,14 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// The log's chain where it ends.
+    pub fn chain(&self) -> u32 {
+        match self {
+            Piece::Frame(frame) => frame.chain,
+            Piece::Hole { chain, .. } => *chain,
+        }
+    }
+
     /// Where it ends.
     pub fn end(&self) -> Lsn {
         match self {

@@ -200,8 +200,7 @@ impl Access {
         query: &Query,
     ) -> Result<Vec<RunEntry>, ReadError> {
         let pages = view.root().pages(query).map(|at| self.runs(view, at));
-        let pages: Vec<Arc<RunPage>> =
-            stream::iter(pages).buffered(AT_ONCE).try_collect().await?;
+        let pages: Vec<Arc<RunPage>> = stream::iter(pages).buffered(AT_ONCE).try_collect().await?;
         Ok(select(query, pages.iter().map(AsRef::as_ref), view.overlay()))
     }
 }

@@ -21,14 +21,8 @@ pub enum Looked {
 
 impl Looked {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Looked; 6] = [
-        Looked::Manifest,
-        Looked::Tail,
-        Looked::Keys,
-        Looked::Page,
-        Looked::Span,
-        Looked::CatchUp,
-    ];
+    pub const ALL: [Looked; 6] =
+        [Looked::Manifest, Looked::Tail, Looked::Keys, Looked::Page, Looked::Span, Looked::CatchUp];
 
     /// The value of a metric's label.
     pub fn label(self) -> &'static str {

@@ -56,7 +56,9 @@ impl ReadError {
         match error {
             StoreError::NotFound { name } => ReadError::Stale { object: name },
             // The manifest knows how long it was.
-            StoreError::OutOfRange { .. } => ReadError::damaged(object, span, FormatError::Truncated),
+            StoreError::OutOfRange { .. } => {
+                ReadError::damaged(object, span, FormatError::Truncated)
+            }
             error @ (StoreError::Foreign { .. }
             | StoreError::TooMuch { .. }
             | StoreError::Refused { .. }

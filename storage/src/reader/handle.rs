@@ -99,7 +99,8 @@ impl Reader {
                     ObjectName::Root { .. }
                     | ObjectName::Page { .. }
                     | ObjectName::Bundle { .. }
-                    | ObjectName::Run { .. } => return Err(not_a_root()),
+                    | ObjectName::Run { .. }
+                    | ObjectName::Snapshot { .. } => return Err(not_a_root()),
                 }
                 self.ask(move |access| async move { access.root(&name, pg).await }).await?
             }
@@ -112,11 +113,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the manifest cannot be read.
-    pub async fn start_of(
-        &self,
-        view: &View,
-        queue: QueueUid,
-    ) -> Result<QueueOffset, ReadError> {
+    pub async fn start_of(&self, view: &View, queue: QueueUid) -> Result<QueueOffset, ReadError> {
         let view = view.clone();
         self.ask(move |access| async move { access.start_of(&view, queue).await }).await
     }
@@ -175,9 +172,8 @@ impl Reader {
     ) -> Result<(), ReadError> {
         let view = view.clone();
         let (give, mut take) = tokio::sync::mpsc::channel(OPERATIONS_AHEAD);
-        let read = self.ask(move |access| async move {
-            access.operations(&view, (from, to), &give).await
-        });
+        let read = self
+            .ask(move |access| async move { access.operations(&view, (from, to), &give).await });
         let take_all = async {
             while let Some(records) = take.recv().await {
                 Vec::into_iter(records).for_each(&mut each);
@@ -219,7 +215,10 @@ impl Reader {
     }
 
     /// Hands a question to the crew.
-    async fn ask<T, F>(&self, question: impl FnOnce(Arc<Access>) -> F) -> Result<T, ReadError>
+    pub(super) async fn ask<T, F>(
+        &self,
+        question: impl FnOnce(Arc<Access>) -> F,
+    ) -> Result<T, ReadError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ReadError>> + Send + 'static,

@@ -67,8 +67,7 @@ impl Indexes {
         let weigher = |_: &IndexKey, index: &Index| {
             u32::try_from(index.bytes() + OVERHEAD).unwrap_or(u32::MAX)
         };
-        let cache =
-            Cache::builder().max_capacity(config.index_bytes).weigher(weigher).build();
+        let cache = Cache::builder().max_capacity(config.index_bytes).weigher(weigher).build();
         Indexes { cache, counters }
     }
 

@@ -104,8 +104,9 @@ impl Access {
         }
         places.sort_by_key(|(_, entry)| Reverse((entry.max_time, entry.key())));
         let hash = query.hash;
-        let search =
-            |(view, entry): (View, RunEntry)| async move { self.in_object(&view, &entry, hash).await };
+        let search = |(view, entry): (View, RunEntry)| async move {
+            self.in_object(&view, &entry, hash).await
+        };
         let searches = places.clone().into_iter().map(search);
         let mut searches = stream::iter(searches).buffered(SEARCHES_AT_ONCE);
         let mut found = Found::default();

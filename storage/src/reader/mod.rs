@@ -24,6 +24,7 @@ mod access;
 mod config;
 mod counters;
 mod error;
+mod fold;
 mod handle;
 mod indexes;
 mod keys;

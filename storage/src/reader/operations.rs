@@ -42,9 +42,7 @@ impl Access {
             loop {
                 let is_last = piece.rest.is_none();
                 let records = piece.records.drain(..);
-                held.extend(
-                    records.filter(|r| from <= r.lsn && r.lsn < to).map(|r| (r.lsn, r)),
-                );
+                held.extend(records.filter(|r| from <= r.lsn && r.lsn < to).map(|r| (r.lsn, r)));
                 let later = held.split_off(&bound);
                 let ready = std::mem::replace(&mut held, later);
                 send(give, ready).await?;
@@ -62,7 +60,11 @@ impl Access {
         let tail = self.tail(view.pg(), &entry, Purpose::Recovery).await?;
         let source = Source::of(view.pg(), &entry);
         let Some(of_pg) = tail.directory.of(view.pg()).copied() else {
-            return Err(ReadError::damaged(&source.name, Span::default(), FormatError::Contradiction));
+            return Err(ReadError::damaged(
+                &source.name,
+                Span::default(),
+                FormatError::Contradiction,
+            ));
         };
         let rest = Some(of_pg.operations_at).filter(|span| span.len > 0);
         let piece = Piece { of_pg, records: Vec::new(), rest, sum: 0, count: 0 };
@@ -117,9 +119,8 @@ impl Access {
     ) -> Result<Vec<(QueueUid, QueueOffset)>, ReadError> {
         let entries = self.select(view, &Query::lsns(from, Lsn(u64::MAX))).await?;
         let with_messages = entries.into_iter().filter(|entry| entry.queues != QueueSet::None);
-        let tails = with_messages.map(|entry| async move {
-            self.tail(view.pg(), &entry, Purpose::Recovery).await
-        });
+        let tails = with_messages
+            .map(|entry| async move { self.tail(view.pg(), &entry, Purpose::Recovery).await });
         let tails: Vec<_> = stream::iter(tails).buffered(AT_ONCE).try_collect().await?;
         let mut ends: BTreeMap<QueueUid, QueueOffset> = BTreeMap::new();
         for (queue, end) in tails.iter().flat_map(|tail| ends_in(tail, view.pg())) {
@@ -130,10 +131,7 @@ impl Access {
     }
 }
 
-async fn send(
-    give: &Sender<Vec<Record>>,
-    records: BTreeMap<Lsn, Record>,
-) -> Result<(), ReadError> {
+async fn send(give: &Sender<Vec<Record>>, records: BTreeMap<Lsn, Record>) -> Result<(), ReadError> {
     if records.is_empty() {
         return Ok(());
     }
@@ -155,7 +153,10 @@ struct Piece {
 
 /// What bytes from within the operations give.
 enum Pieces {
-    Blocks { blocks: Vec<Block>, bytes: u64 },
+    Blocks {
+        blocks: Vec<Block>,
+        bytes: u64,
+    },
     /// Not even one block: so many bytes are needed.
     Longer(u64),
 }

@@ -154,8 +154,9 @@ impl Pages {
             }
         }
         let from = u64::from(*numbers.start()) * PAGE_BYTES;
-        joined(pages, from, span)
-            .ok_or_else(|| ReadError::damaged(&object.name, span, crate::format::FormatError::Length))
+        joined(pages, from, span).ok_or_else(|| {
+            ReadError::damaged(&object.name, span, crate::format::FormatError::Length)
+        })
     }
 
     /// A span as it is in the bucket, past every cache.
@@ -259,8 +260,7 @@ impl Pages {
             let landing = landing;
             let at = spans.first().map_or(0, |span| span.at);
             let whole = Span { at, len: spans.iter().map(|span| span.len).sum() };
-            let bytes =
-                fetched(&bucket, &counters, &name, whole, Looked::Page, purpose).await?;
+            let bytes = fetched(&bucket, &counters, &name, whole, Looked::Page, purpose).await?;
             let pages: Vec<Bytes> = spans.iter().map(|span| cut(&bytes, at, *span)).collect();
             for (key, page) in landing.pages.iter().zip(&pages) {
                 cache.insert(*key, page.clone());
@@ -335,8 +335,8 @@ async fn build(
     let device = FileDeviceBuilder::new(disk.folder.join("pages"))
         .with_capacity(usize::try_from(capacity).unwrap_or(usize::MAX))
         .build()?;
-    let engine = BlockEngineConfig::new(device)
-        .with_block_size(usize::try_from(part).unwrap_or(usize::MAX));
+    let engine =
+        BlockEngineConfig::new(device).with_block_size(usize::try_from(part).unwrap_or(usize::MAX));
     builder
         .with_io_engine_config(PsyncIoEngineConfig::new())
         .with_engine_config(engine)

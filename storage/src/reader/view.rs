@@ -36,6 +36,24 @@ impl View {
         Ok(View::of(Arc::clone(&self.0.root), overlay))
     }
 
+    /// After a fold: the root has everything.
+    pub fn folded(root: Root) -> View {
+        let overlay = Overlay { tiered: root.tiered, ..Overlay::default() };
+        View::of(Arc::new(root), overlay)
+    }
+
+    /// Objects that it names.
+    pub fn entries(&self) -> u64 {
+        let Overlay { added, removed, .. } = &self.0.overlay;
+        (self.0.root.entries() + added.len() as u64).saturating_sub(removed.len() as u64)
+    }
+
+    /// Bytes of what it names. Until the next fold those count too that were let go since the last.
+    pub fn bytes(&self) -> u64 {
+        let added = self.0.overlay.added.values().map(|entry| entry.bytes).sum::<u64>();
+        self.0.root.bytes() + added
+    }
+
     /// Whose.
     pub fn pg(&self) -> PgId {
         self.0.root.pg

@@ -6,6 +6,7 @@
 //! | run of level n | `l{n}/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}` |
 //! | manifest page | `manifest/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}.page` |
 //! | manifest root | `manifest/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}.root` |
+//! | snapshot | `snapshot/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}` |
 //!
 //! Ids come from the metadata store and are given out once; the nonce is drawn for each try. So a
 //! name is never used for other bytes, and an owner of the past cannot write over one of the
@@ -64,6 +65,15 @@ pub enum ObjectName {
         /// Its own.
         id: ObjectId,
     },
+    /// A snapshot of the state that a placement group's operations led to.
+    Snapshot {
+        /// Whose.
+        pg: PgId,
+        /// Of the record that may come to reference it.
+        epoch: Epoch,
+        /// Its own.
+        id: ObjectId,
+    },
 }
 
 impl ObjectName {
@@ -73,7 +83,8 @@ impl ObjectName {
             ObjectName::Bundle { id, .. }
             | ObjectName::Run { id, .. }
             | ObjectName::Page { id, .. }
-            | ObjectName::Root { id, .. } => *id,
+            | ObjectName::Root { id, .. }
+            | ObjectName::Snapshot { id, .. } => *id,
         }
     }
 }
@@ -96,6 +107,9 @@ impl fmt::Display for ObjectName {
             }
             ObjectName::Root { pg, epoch, id } => {
                 write!(f, "manifest/{pg}/{:08x}/{id}.root", epoch.0)
+            }
+            ObjectName::Snapshot { pg, epoch, id } => {
+                write!(f, "snapshot/{pg}/{:08x}/{id}", epoch.0)
             }
         }
     }
@@ -131,6 +145,10 @@ fn parse(text: &str) -> Option<ObjectName> {
                 "root" => Some(ObjectName::Root { pg, epoch, id }),
                 _ => None,
             }
+        }
+        ["snapshot", pg, epoch, id] => {
+            let (pg, epoch) = (pg_id(pg)?, epoch_of(epoch)?);
+            Some(ObjectName::Snapshot { pg, epoch, id: object_id(id)? })
         }
         [level, pg, epoch, id] => {
             let level = level.strip_prefix('l')?.parse().ok().filter(|level| *level > 0)?;
@@ -184,6 +202,10 @@ mod tests {
                 ObjectName::Root { pg, epoch, id },
                 "manifest/0007/00000003/000000000000001f-00000abc.root",
             ),
+            (
+                ObjectName::Snapshot { pg, epoch, id },
+                "snapshot/0007/00000003/000000000000001f-00000abc",
+            ),
         ];
         for (name, text) in names {
             assert_eq!(name.to_string(), text);
@@ -204,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_no_name_or_prints_itself(text in "(l[0-9]|manifest)(/[0-9a-f.pge-]{1,26}){1,3}") {
+        fn any_text_is_no_name_or_prints_itself(text in "(l[0-9]|manifest|snapshot)(/[0-9a-f.pge-]{1,26}){1,3}") {
             if let Ok(name) = text.parse::<ObjectName>() {
                 prop_assert_eq!(name.to_string(), text);
             }

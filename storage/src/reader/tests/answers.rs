@@ -78,9 +78,7 @@ async fn check(group: &Group, reader: &Reader) {
     for (from, to) in lsns.iter().zip(lsns.iter().skip(2)).chain([(&Lsn(0), &Lsn(u64::MAX))]) {
         let mut found = Vec::new();
         reader.operations(&view, *from, *to, |record| found.push(record)).await.unwrap();
-        let is_meant = |r: &&Record| {
-            r.kind != RecordKind::Message && *from <= r.lsn && r.lsn < *to
-        };
+        let is_meant = |r: &&Record| r.kind != RecordKind::Message && *from <= r.lsn && r.lsn < *to;
         assert_eq!(found, all().filter(is_meant).cloned().collect::<Vec<_>>());
         let ends = reader.queue_ends(&view, *from).await.unwrap();
         for queue in 0..QUEUES {

@@ -142,7 +142,8 @@ async fn a_root_that_is_gone_or_is_none_is_said() {
     let pg = world.groups[0].pg();
     let gone = "manifest/0001/00000001/0000000000000001-00000001.root";
     assert!(matches!(reader.view(pg, Some(gone), &[]).await, Err(ReadError::Stale { .. })));
-    for none in ["x", "l0/0000000000000005/000000000000001f-00000abc", &gone.replacen('1', "2", 1)] {
+    for none in ["x", "l0/0000000000000005/000000000000001f-00000abc", &gone.replacen('1', "2", 1)]
+    {
         let answer = reader.view(pg, Some(none), &[]).await;
         assert!(matches!(answer, Err(ReadError::NotARoot(_))), "{none}");
     }
