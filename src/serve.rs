@@ -4,14 +4,15 @@ use crate::log::Log;
 use anyhow::{Context, bail};
 use clap::Args;
 use gateway::listen::TlsFiles;
-use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings};
-use gateway::{Addresses, Gateway, StartError};
+use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings, TieringSettings};
+use gateway::{Addresses, Buckets, Gateway, StartError};
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use storage::env::Env;
+use storage::object::{Bucket, StoreUrl};
 
 /// The whole stop, from signal to exit.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -24,6 +25,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(5);
   stratamq serve                                   on 127.0.0.1, data in ./stratamq-data
   stratamq serve --listen 0.0.0.0 --advertise-remoting mq.example.org
   stratamq serve --journal-capacity 8GiB --data /var/lib/stratamq
+  stratamq serve --store s3://mq-prod/eu           sealed data in a bucket of S3
   STRATAMQ_LOG=debug stratamq serve                more in the log: error, warn, info (default), debug
 
 It ends with 0 after SIGTERM or Ctrl-C; with 2 when a setting is wrong, with 1 when anything else is.")]
@@ -71,6 +73,19 @@ pub(crate) struct Serve {
     /// a thirty-second of it in memory, at least 64 MiB
     #[arg(long, default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
     journal_capacity: u64,
+    /// Object store that sealed data is kept in: a folder, or s3://bucket/prefix; else `store` in the data folder.
+    /// Endpoint, region and credentials of a service as the AWS tools find them
+    #[arg(long, env = "STRATAMQ_STORE", value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// How long a message waits in the journal, at most, before it is put into the object store, such as 10s or 500ms
+    #[arg(long, default_value = "10s", value_parser = parse_time, value_name = "TIME")]
+    bundle_age: Duration,
+    /// Memory for what is read from the object store
+    #[arg(long, default_value = "64MiB", value_parser = parse_bytes, value_name = "SIZE")]
+    cache_memory: u64,
+    /// Disk for what is read from an object store that is no folder; 0 for none
+    #[arg(long, default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
+    cache_disk: u64,
     /// Whether a consumer group comes to be when a client first names it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     auto_create_groups: bool,
@@ -86,9 +101,16 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
+    /// Where sealed data is kept.
+    fn store_url(&self) -> StoreUrl {
+        self.store.clone().unwrap_or_else(|| StoreUrl::Folder(self.data.join("store")))
+    }
+
     pub(crate) fn settings(self) -> Settings {
         let address = |port| SocketAddr::new(self.listen, port);
         let http = self.http_listen.unwrap_or_else(|| near(self.listen));
+        let journal = JournalSettings::of_capacity(self.journal_capacity);
+        let is_folder = matches!(self.store_url(), StoreUrl::Folder(_));
         Settings {
             cluster: self.cluster,
             listen: Listen {
@@ -103,7 +125,14 @@ impl Serve {
                 .tls_certificate
                 .zip(self.tls_key)
                 .map(|(certificate, key)| TlsFiles { certificate, key }),
-            journal: JournalSettings::of_capacity(self.journal_capacity),
+            tiering: TieringSettings {
+                bundle_age: self.bundle_age,
+                cache_memory: self.cache_memory,
+                // The pages of a folder are in the kernel's cache already.
+                cache_disk: if is_folder { 0 } else { self.cache_disk },
+                ..TieringSettings::beside(&journal)
+            },
+            journal,
             auto_create_groups: self.auto_create_groups,
             ..Settings::embedded(self.data)
         }
@@ -158,7 +187,7 @@ fn try_run(serve: Serve) -> anyhow::Result<()> {
     let clean = {
         let _in_runtime = runtime.enter();
         let log = Log::start(&serve)?;
-        let clean = runtime.block_on(serve_until_told(serve.settings()));
+        let clean = runtime.block_on(serve_until_told(serve));
         log.close();
         clean?
     };
@@ -169,13 +198,25 @@ fn try_run(serve: Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_until_told(settings: Settings) -> anyhow::Result<bool> {
-    let data = settings.data.clone();
-    let gateway = Gateway::start(settings, Env::system()).await?;
+async fn serve_until_told(serve: Serve) -> anyhow::Result<bool> {
+    let (data, store, env) = (serve.data.clone(), serve.store_url(), Env::system());
+    let buckets = open_buckets(&store, &env).await?;
+    let gateway = Gateway::start(serve.settings(), buckets, env).await?;
     announce(gateway.addresses(), &data)?;
     told_to_stop().await?;
     tracing::info!("stopping");
     Ok(tokio::time::timeout(STOP_TIME_MAX, gateway.stop()).await.is_ok())
+}
+
+/// The clients of the object store, with this machine's credentials.
+async fn open_buckets(store: &StoreUrl, env: &Env) -> Result<Buckets, StartError> {
+    let access = match store {
+        StoreUrl::Folder(_) => None,
+        StoreUrl::S3 { .. } => Some(bucket::Access::of_environment(env.clone()).await.for_data()),
+    };
+    let open = || Bucket::open(store, access.clone(), env.clone());
+    let opened = open().and_then(|hot| Ok(Buckets { hot, cold: open()? }));
+    opened.map_err(|source| StartError::Store { address: store.to_string(), source })
 }
 
 async fn told_to_stop() -> anyhow::Result<()> {
@@ -272,6 +313,22 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
 }
 
+/// `10s`, `500ms`, `2m`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let refused = || format!("{text:?} is no time; try 10s or 500ms");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| refused())?;
+    let unit = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(refused()),
+    };
+    let time = number.checked_mul(unit).map(Duration::from_millis).ok_or_else(refused)?;
+    if time.is_zero() { Err(refused()) } else { Ok(time) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +370,11 @@ mod tests {
         assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
         assert_eq!(parse_bytes("8G"), Ok(8 << 30));
         assert_eq!(parse_bytes("100"), Ok(100));
+        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
+        for text in ["", "s", "10", "1.5s", "0s", "10x"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
         for text in ["", "GiB", "1.5GiB", "8GB", "-1", "99999999TiB"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }

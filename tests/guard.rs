@@ -13,13 +13,14 @@
 mod guard_counts;
 
 use client::{Config, Endpoint, Filter, Message, Producer, Receive, SimpleConsumer};
-use gateway::Gateway;
 use gateway::settings::{Listen, Settings};
+use gateway::{Buckets, Gateway};
 use guard_counts::{Counts, not_counted};
 use protocol::stored::StoredMessage;
 use std::net::SocketAddr;
 use std::process::Command;
 use storage::env::Env;
+use storage::object::{Bucket, StoreUrl};
 
 /// Large enough to be told apart from every struct that is moved, small enough for one frame of
 /// HTTP/2.
@@ -44,7 +45,9 @@ fn a_message_costs_no_more_allocations_and_copies_than_it_did() {
         listen: Listen { grpc: any, nameserver: any, broker: any, http: any },
         ..Settings::embedded(folder.path().to_path_buf())
     };
-    let gateway = server.block_on(Gateway::start(settings, Env::system())).unwrap();
+    let store = StoreUrl::Folder(folder.path().join("store"));
+    let buckets = Buckets::one(Bucket::open(&store, None, Env::system()).unwrap());
+    let gateway = server.block_on(Gateway::start(settings, buckets, Env::system())).unwrap();
     let (grpc, http) = (gateway.addresses().grpc, gateway.addresses().http.to_string());
     let made = Command::new(env!("CARGO_BIN_EXE_stratamq"))
         .args(["topic", "create", "guarded", "--admin", &http])

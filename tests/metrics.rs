@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use client::{Config, Delivery, Filter, Message, Producer, Receive, SimpleConsumer};
-use gateway::Gateway;
 use gateway::observe::names::{self, Kind, Metric};
 use gateway::settings::{JournalSettings, Listen, Settings};
+use gateway::{Buckets, Gateway};
 use metadata::model::TopicSpec;
 use protocol::names::TopicName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use storage::env::Env;
+use storage::object::{Bucket, StoreUrl};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -85,7 +86,9 @@ async fn gateway(folder: &Path) -> Gateway {
         journal: JournalSettings::of_capacity(128 << 20),
         ..Settings::embedded(folder.to_owned())
     };
-    let gateway = Gateway::start(settings, Env::system()).await.unwrap();
+    let store = StoreUrl::Folder(folder.join("store"));
+    let buckets = Buckets::one(Bucket::open(&store, None, Env::system()).unwrap());
+    let gateway = Gateway::start(settings, buckets, Env::system()).await.unwrap();
     let topic = TopicSpec::new(TopicName::parse(TOPIC).unwrap());
     gateway.broker().catalog.create_topic(topic).await.unwrap();
     gateway

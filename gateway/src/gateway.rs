@@ -1,12 +1,16 @@
 //! A gateway's life: start in dependency order, serve, drain, sync.
 
 use crate::broker::{Addresses, Broker};
+use crate::consume::Consume;
 use crate::listen::{Connection, Listener, TlsIdentity};
+use crate::ownership::{Owned, PlacementGroup};
 use crate::settings::{Listen, Settings};
-use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting};
+use crate::tiering::{Buckets, Ready};
+use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting, tiering};
 use metadata::Catalog;
 use metadata::model::{GatewayId, Incarnation, Owner};
 use metadata::store::redb::RedbStore;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -88,6 +92,17 @@ pub enum StartError {
     /// What groups did, as the logs tell it.
     #[error("replay")]
     Replay(#[from] consume::ops::OpMalformed),
+    /// The object store.
+    #[error("object store {address}")]
+    Store {
+        /// Where it is.
+        address: String,
+        /// Its words.
+        source: storage::object::Error,
+    },
+    /// What lies in the object store, or the way to it.
+    #[error(transparent)]
+    Tiering(#[from] tiering::TieringRefused),
     /// The TLS library.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
@@ -110,17 +125,22 @@ struct Listeners {
 }
 
 impl Gateway {
-    /// Starts and returns when clients can connect.
+    /// Starts over this object store and returns when clients can connect.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub async fn start(settings: Settings, env: Env) -> Result<Gateway, StartError> {
+    pub async fn start(
+        settings: Settings,
+        buckets: Buckets,
+        env: Env,
+    ) -> Result<Gateway, StartError> {
         settings.check().map_err(StartError::Settings)?;
         make_folder(&settings.data)?;
         let tls = identity(&settings)?;
         // Ports first: the commonest fault is found before anything is written.
         let listeners = Listeners::bind(&settings, &tls, &env).await?;
-        let (broker, mut upkeep) = assemble(settings, listeners.addresses()?, &env).await?;
+        let bucket = tiering::Open::new(buckets, &settings, &env).await?;
+        let (broker, mut upkeep) = assemble(settings, bucket, listeners.addresses()?, &env).await?;
         upkeep.push(env.spawn("follow certificate", tls.follow(env.clone())));
         let fronts = TaskTracker::new();
         listeners.serve(&broker, &fronts);
@@ -150,6 +170,7 @@ impl Gateway {
         for task in &self.upkeep {
             task.abort();
         }
+        self.broker.tiering.close().await;
         self.broker.store.close().await;
         self.broker.catalog.close().await;
         tracing::info!("stopped");
@@ -159,6 +180,7 @@ impl Gateway {
 /// Everything behind the fronts, in dependency order.
 async fn assemble(
     settings: Settings,
+    bucket: tiering::Open,
     addresses: Addresses,
     env: &Env,
 ) -> Result<(Arc<Broker>, Vec<tokio::task::JoinHandle<()>>), StartError> {
@@ -173,14 +195,22 @@ async fn assemble(
     let gateway = GatewayId::parse(&settings.gateway)
         .ok_or_else(|| StartError::Settings("gateway name".to_owned()))?;
     let me = Owner { gateway, incarnation: Incarnation(env.random_u64()) };
-    let owned = ownership::open_all(&catalog, &store, &me).await?;
+    let opened = ownership::open_all(&catalog, &store, &me).await?;
+    let (ready, tiering) = bucket.recover(opened, &catalog).await?;
+    let (mut groups, mut replays) = (Vec::new(), BTreeMap::new());
+    for Ready { pg, history, replay } in ready {
+        groups.push(PlacementGroup::new(history));
+        replays.insert(pg, replay);
+    }
+    let owned = Owned::new(groups);
     let stats = observe::Stats::new(owned.all().map(|pg| pg.id), env.clone());
     let clients = group::Clients::new(env.clone());
-    let produce = produce::Produce::new(owned.clone(), stats.clone());
     ownership::reconcile(&catalog, &owned);
-    let consume =
-        consume::Consume::start(env.clone(), &catalog, &owned, clients.clone(), stats.clone())?;
-    let mut upkeep = vec![env.spawn("sample rates", stats.clone().follow())];
+    let (of_clients, of_stats) = (clients.clone(), stats.clone());
+    let consume = Consume::start(env.clone(), &catalog, &owned, of_clients, of_stats, replays)?;
+    let (tiering, mut upkeep) = tiering.begin(&settings, &me, &catalog, &store, &consume);
+    let produce = produce::Produce::new(owned.clone(), tiering.handle().clone(), stats.clone());
+    upkeep.push(env.spawn("sample rates", stats.clone().follow()));
     upkeep.push(env.spawn(
         "follow catalog",
         ownership::follow_catalog(catalog.clone(), owned.clone(), consume.clone()),
@@ -195,6 +225,7 @@ async fn assemble(
         clients,
         produce,
         consume,
+        tiering,
         stats,
         stop: CancellationToken::new(),
         ready: false.into(),

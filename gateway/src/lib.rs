@@ -15,7 +15,9 @@ pub mod query;
 mod record;
 pub mod remoting;
 pub mod settings;
+pub mod tiering;
 mod varint;
 
 pub use broker::{Addresses, Broker};
 pub use gateway::{Gateway, StartError};
+pub use tiering::Buckets;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The smallest journal segment, in bytes. The largest atomic group is a quarter of a segment, and it must hold a
 /// request of several messages of 4 MiB.
@@ -13,6 +14,9 @@ pub const SEGMENT_BYTES_MIN: u64 = 32 * MIB;
 pub const SEGMENTS_MIN: u64 = 4;
 /// Placement groups of a cluster at most (design: 64 by default in a cluster, 4 embedded).
 pub const PLACEMENT_GROUPS_MAX: u32 = 4096;
+
+/// The longest that a message may wait for its bundle: a journal that never fills still ends up in the store.
+const BUNDLE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 const MIB: u64 = 1 << 20;
 
@@ -38,6 +42,8 @@ pub struct Settings {
     pub placement_groups: u32,
     /// The journal's size.
     pub journal: JournalSettings,
+    /// How what the journal has comes into the object store, and out again.
+    pub tiering: TieringSettings,
     /// Whether a consumer group comes to be when a client first names it.
     pub auto_create_groups: bool,
 }
@@ -141,6 +147,38 @@ impl JournalSettings {
     }
 }
 
+/// The way into the object store, and out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TieringSettings {
+    /// Bytes of logs that make a bundle.
+    pub bundle_bytes: u64,
+    /// How long a message waits in the journal, at most, before a bundle with it is uploaded.
+    pub bundle_age: Duration,
+    /// Bytes of the newest segments that stay in the journal as well, for consumers that are a little behind.
+    pub keep_bytes: u64,
+    /// Memory for what was read from the store, in bytes.
+    pub cache_memory: u64,
+    /// Disk for it, below the data folder, in bytes; 0: none.
+    pub cache_disk: u64,
+}
+
+/// Of the journal, the share that stays though it is in the store: a quarter, and not more than a restart reads in a
+/// moment.
+const KEEP_BYTES_MAX: u64 = 256 * MIB;
+
+impl TieringSettings {
+    /// The defaults beside a journal of this capacity: bundles of 64 MiB, or of what came within 10 s.
+    pub fn beside(journal: &JournalSettings) -> TieringSettings {
+        TieringSettings {
+            bundle_bytes: 64 * MIB,
+            bundle_age: Duration::from_secs(10),
+            keep_bytes: (journal.capacity / 4).min(KEEP_BYTES_MAX),
+            cache_memory: 64 * MIB,
+            cache_disk: 0,
+        }
+    }
+}
+
 impl Default for JournalSettings {
     fn default() -> JournalSettings {
         JournalSettings::of_capacity(1024 * MIB)
@@ -160,6 +198,7 @@ impl Settings {
             tls: None,
             placement_groups: 4,
             journal: JournalSettings::default(),
+            tiering: TieringSettings::beside(&JournalSettings::default()),
             auto_create_groups: true,
         }
     }
@@ -170,6 +209,9 @@ impl Settings {
     /// A sentence that names the setting and says what it may be.
     pub fn check(&self) -> Result<(), String> {
         let journal = self.journal;
+        if self.tiering.bundle_age > BUNDLE_AGE_MAX {
+            return Err(format!("bundle age: give at most {} h", BUNDLE_AGE_MAX.as_secs() / 3600));
+        }
         if journal.segment_bytes < SEGMENT_BYTES_MIN
             || journal.capacity < SEGMENTS_MIN * journal.segment_bytes
         {

@@ -91,7 +91,8 @@ impl Pg {
         keep: impl Fn(CursorId) -> bool,
     ) -> Result<Pg, OpMalformed> {
         let mut outcome = Ok(());
-        history.log().replay(&mut |record| {
+        let from = replay.applied();
+        history.log().replay(from, &mut |record| {
             if outcome.is_ok() {
                 outcome = replay.apply(record.lsn, record.kind, record.queue, &record.body);
             }
@@ -305,11 +306,7 @@ impl QueueIndex for PgQueue<'_> {
         self.log.end().since(lsn)
     }
 
-    fn scan(
-        &self,
-        from: QueueOffset,
-        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
-    ) -> Scan {
+    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) -> Scan {
         self.index.scan(from, &mut |entry| each(candidate(&entry)))
     }
 

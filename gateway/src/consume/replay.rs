@@ -45,6 +45,11 @@ impl Replay {
         Ok(())
     }
 
+    /// Every operation below is in the state.
+    pub(super) fn applied(&self) -> Lsn {
+        self.applied
+    }
+
     pub(super) fn into_state(self) -> State {
         self.state
     }

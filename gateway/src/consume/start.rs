@@ -5,16 +5,16 @@ use super::replay::Replay;
 use super::service::{Consume, Neighbours};
 use super::state::CursorId;
 use crate::group::Clients;
-use crate::history::History;
 use crate::observe::Stats;
 use crate::ownership::Owned;
 use metadata::Catalog;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use storage::env::Env;
+use storage::format::PgId;
 
 impl Consume {
-    /// Takes over the owned placement groups: replays what their logs say of groups and topics that
-    /// still exist.
+    /// Takes over the owned placement groups: goes on with their replays, if they have begun, with
+    /// what their logs say of groups and topics that still exist.
     ///
     /// # Errors
     /// [`OpMalformed`]: a newer version wrote a log; it must not be served.
@@ -24,12 +24,14 @@ impl Consume {
         owned: &Owned,
         clients: Clients,
         stats: Stats,
+        mut replays: BTreeMap<PgId, Replay>,
     ) -> Result<Consume, OpMalformed> {
         let exists = existing(catalog);
         let secret = catalog.cluster().secret;
         let consume = Consume::new(env, &secret, neighbours(catalog.clone(), clients, stats));
         for pg in owned.all() {
-            consume.adopt(History::of_log(pg.log.clone()), Replay::default(), &exists)?;
+            let replay = replays.remove(&pg.id).unwrap_or_default();
+            consume.adopt(pg.history.clone(), replay, &exists)?;
         }
         Ok(consume)
     }

@@ -180,9 +180,7 @@ fn send_code(refused: &SendRefused) -> Code {
         SendRefused::NoMessage => Code::MessageCorrupted,
         SendRefused::Message(message) => message_code(message),
         SendRefused::Kind(KindRefused::Conflict { .. }) => Code::MessagePropertyConflictWithType,
-        SendRefused::Kind(KindRefused::NotServed(_)) | SendRefused::LevelNotServed(_) => {
-            Code::NotImplemented
-        }
+        SendRefused::Kind(KindRefused::NotServed(_)) => Code::NotImplemented,
         SendRefused::NoWritableQueue => Code::Forbidden,
         // Broker busy (spec B.8): clients back off and come again.
         SendRefused::Full { .. }

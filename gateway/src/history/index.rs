@@ -61,11 +61,7 @@ impl Index<'_> {
     }
 
     /// Shows visible messages from an offset on, ascending, until told to stop.
-    pub fn scan(
-        &self,
-        from: QueueOffset,
-        each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-    ) -> Scan {
+    pub fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Scan {
         let mut at = from.max(self.first());
         let mut local_from = self.bounds.first;
         let mut entries = Vec::new();
@@ -79,13 +75,8 @@ impl Index<'_> {
                 continue;
             }
             entries.clear();
-            let to = self.windows.lock().entries(
-                self.queue,
-                at,
-                local_from,
-                SCAN_ENTRIES,
-                &mut entries,
-            );
+            let to =
+                self.windows.lock().entries(self.queue, at, local_from, SCAN_ENTRIES, &mut entries);
             if to == at {
                 return Scan::Missing(at);
             }
@@ -130,11 +121,7 @@ impl Index<'_> {
     /// Shows what the local log has from `at` on, and moves `at` behind what was shown. The log has
     /// everything from its first offset on, so a step over offsets is a gap of the queue, unless
     /// the log gave up messages after the step began.
-    fn walk(
-        &self,
-        at: &mut QueueOffset,
-        each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-    ) -> Walk {
+    fn walk(&self, at: &mut QueueOffset, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Walk {
         let is_trimmed = |at| self.reachable(self.local.bounds(self.queue).first) > at;
         let mut ended = Walk::End;
         self.local.scan(self.queue, *at, &mut |entry| {

@@ -83,8 +83,7 @@ impl History {
         starts: BTreeMap<QueueUid, QueueOffset>,
         remote: Option<(Arc<dyn Loader>, Env)>,
     ) -> History {
-        let remote =
-            remote.map(|(loader, env)| Remote { loader, flights: Arc::default(), env });
+        let remote = remote.map(|(loader, env)| Remote { loader, flights: Arc::default(), env });
         let windows = Mutex::new(Windows::new(WINDOW_BYTES_MAX));
         History(Arc::new(Inner { log, local, windows, starts: RwLock::new(starts), remote }))
     }

@@ -17,7 +17,8 @@
 
 use crate::varint::{Reader, put, sealed, unsealed};
 use std::collections::BTreeMap;
-use storage::format::{Lsn, QueueOffset, QueueUid};
+use storage::QueueEnd;
+use storage::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid};
 
 pub use crate::varint::Malformed;
 
@@ -67,26 +68,6 @@ pub struct SnapshotFile {
     pub ends_at: Lsn,
     /// The sections' bytes.
     pub sections: BTreeMap<SectionKind, Vec<u8>>,
-}
-
-/// Where a queue ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueEnd {
-    /// Which queue.
-    pub queue: QueueUid,
-    /// The offset that its next message gets.
-    pub next: QueueOffset,
-    /// Its newest Q_OPEN record, if it has one.
-    pub opened: Option<QueueOpened>,
-}
-
-/// What a Q_OPEN record says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueOpened {
-    /// Where the offsets went on.
-    pub next: QueueOffset,
-    /// The store's count of lost page caches then.
-    pub crashes: u32,
 }
 
 impl SectionKind {
@@ -162,7 +143,7 @@ pub fn encode_queue_ends(ends: &[QueueEnd]) -> Vec<u8> {
         before = end.queue.0;
         put(&mut out, end.next.0);
         out.push(u8::from(end.opened.is_some()));
-        if let Some(QueueOpened { next, crashes }) = end.opened {
+        if let Some(QueueOpenRecord { next, crashes }) = end.opened {
             put(&mut out, next.0);
             put(&mut out, crashes.into());
         }
@@ -190,7 +171,7 @@ pub fn decode_queue_ends(bytes: &[u8]) -> Result<Vec<QueueEnd>, SnapshotMalforme
             0 => None,
             1 => {
                 let next = QueueOffset(input.number()?);
-                Some(QueueOpened { next, crashes: input.small()? })
+                Some(QueueOpenRecord { next, crashes: input.small()? })
             }
             _ => return Err(Malformed::Number.into()),
         };
@@ -206,9 +187,9 @@ mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
-    fn opened() -> impl Strategy<Value = Option<QueueOpened>> {
+    fn opened() -> impl Strategy<Value = Option<QueueOpenRecord>> {
         let record = (any::<u64>(), any::<u32>())
-            .prop_map(|(next, crashes)| QueueOpened { next: QueueOffset(next), crashes });
+            .prop_map(|(next, crashes)| QueueOpenRecord { next: QueueOffset(next), crashes });
         prop::option::of(record)
     }
 
@@ -247,7 +228,7 @@ mod tests {
             QueueEnd {
                 queue: QueueUid(9),
                 next: QueueOffset(1 << 20),
-                opened: Some(QueueOpened { next: QueueOffset(1 << 20), crashes: 1 }),
+                opened: Some(QueueOpenRecord { next: QueueOffset(1 << 20), crashes: 1 }),
             },
         ];
         let ends = encode_queue_ends(&ends);

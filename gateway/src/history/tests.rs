@@ -154,12 +154,7 @@ impl Local for Shrinking {
         Bounds { first, visible_end, next: QueueOffset(self.next), bytes: 0 }
     }
 
-    fn scan(
-        &self,
-        _: QueueUid,
-        from: QueueOffset,
-        each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-    ) {
+    fn scan(&self, _: QueueUid, from: QueueOffset, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) {
         let mut at = from.0;
         loop {
             let first = *self.first.lock();
@@ -272,12 +267,8 @@ proptest! {
 
 #[test]
 fn a_log_that_has_everything_is_all_there_is() {
-    let local = Shrinking {
-        next: 40,
-        visible: 40,
-        first: Mutex::new(20),
-        script: Mutex::default(),
-    };
+    let local =
+        Shrinking { next: 40, visible: 40, first: Mutex::new(20), script: Mutex::default() };
     let windows = Mutex::new(Windows::new(usize::MAX));
     let index = index(&local, &windows, None);
     assert_eq!(index.first(), QueueOffset(20));

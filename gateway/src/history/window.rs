@@ -159,13 +159,7 @@ impl Windows {
         self.used.insert(self.now, (queue, from));
     }
 
-    fn add(
-        &mut self,
-        queue: QueueUid,
-        from: QueueOffset,
-        next: QueueOffset,
-        records: Vec<Record>,
-    ) {
+    fn add(&mut self, queue: QueueUid, from: QueueOffset, next: QueueOffset, records: Vec<Record>) {
         let each = |one: &Record| one.bytes().len() + size_of::<Record>();
         let bytes = STRETCH_BYTES + records.iter().map(each).sum::<usize>();
         self.now += 1;

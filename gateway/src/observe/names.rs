@@ -88,11 +88,18 @@ const CONSUME_MODE: &str = "consume_mode";
 /// A placement group, by the broker's name that clients see.
 const BROKER: &str = "broker";
 const LEVEL: &str = "level";
+/// Why the object store is asked ([`storage::object::Purpose`]).
+const PURPOSE: &str = "purpose";
+/// What it is asked ([`storage::object::Kind`]).
+const ASKED_FOR: &str = "request";
+/// What a cache is asked for ([`storage::reader::Looked`]).
+const LOOKED_FOR: &str = "looked_for";
 const STATE: &str = "state";
 const VERSION: &str = "version";
 
 const RECEIVED: &[&str] = &[TOPIC, MESSAGE_TYPE, IS_SYSTEM];
 const DELIVERED: &[&str] = &[TOPIC, GROUP, IS_SYSTEM, IS_RETRY];
+const ASKED: &[&str] = &[PURPOSE, ASKED_FOR];
 const LAG: &[&str] = &[GROUP, TOPIC, IS_RETRY, IS_SYSTEM];
 
 /// Values of yes-or-no labels.
@@ -189,6 +196,8 @@ pub mod level {
     pub const ASYNC: &str = "async";
     /// Synced.
     pub const LOCAL: &str = "local";
+    /// In the object store.
+    pub const OBJECT: &str = "object";
 }
 
 /// Values of `state` of the journal.
@@ -299,6 +308,26 @@ metrics! {
         "Bytes of memory that the queue indexes take.";
     INDEX_LIMIT: Gauge of Bytes, "stratamq_index_limit_bytes", &[],
         "Bytes of memory that the queue indexes may take; messages are refused at nine tenths.";
+    STORE_REQUESTS: Counter of Count, "stratamq_store_requests_total", ASKED,
+        "Requests to the object store, repeated ones each time.";
+    STORE_FAILURES: Counter of Count, "stratamq_store_failures_total", ASKED,
+        "Requests to the object store that brought no answer, or one to try again.";
+    STORE_SENT: Counter of Bytes, "stratamq_store_sent_bytes_total", ASKED,
+        "Bytes sent to the object store in bodies, repeated ones each time.";
+    STORE_RECEIVED: Counter of Bytes, "stratamq_store_received_bytes_total", ASKED,
+        "Bytes received from the object store in bodies.";
+    STORE_UP: Gauge of State, "stratamq_store_up", &[],
+        "1 while the object store answers.";
+    CACHE_HITS: Counter of Count, "stratamq_cache_hits_total", &[LOOKED_FOR],
+        "What was found in a cache of the object store.";
+    CACHE_MISSES: Counter of Count, "stratamq_cache_misses_total", &[LOOKED_FOR],
+        "What was not found in a cache of the object store, or was found damaged.";
+    TIERED_BYTES: Counter of Bytes, "stratamq_tiered_bytes_total", &[BROKER],
+        "Bytes of a placement group's log that the object store has, since the log began.";
+    MANIFEST_OBJECTS: Gauge of Count, "stratamq_manifest_objects", &[BROKER],
+        "Objects that a placement group's manifest names.";
+    MANIFEST_BYTES: Gauge of Bytes, "stratamq_manifest_bytes", &[BROKER],
+        "Bytes in the object store that are a placement group's.";
     POLLS_PARKED: Gauge of Count, "stratamq_polls_parked", &[],
         "Long polls that wait for a message.";
     EPOCH: Gauge of Count, "stratamq_epoch", &[BROKER],

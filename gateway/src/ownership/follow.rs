@@ -4,7 +4,9 @@
 use super::Owned;
 use crate::consume::Consume;
 use metadata::Catalog;
+use metadata::model::{Group, Topic};
 use std::collections::HashSet;
+use std::sync::Arc;
 use storage::format::QueueUid;
 
 /// Follows the catalog until dropped.
@@ -43,6 +45,15 @@ fn open_all_named(catalog: &Catalog, owned: &Owned) -> HashSet<QueueUid> {
     let (topics, groups) = (catalog.topics(), catalog.groups());
     topics.iter().for_each(|topic| owned.open_topic(topic));
     groups.iter().for_each(|group| owned.open_group(group));
+    named(&topics, &groups)
+}
+
+/// Every queue that the catalog names.
+pub(crate) fn named_queues(catalog: &Catalog) -> HashSet<QueueUid> {
+    named(&catalog.topics(), &catalog.groups())
+}
+
+fn named(topics: &[Arc<Topic>], groups: &[Arc<Group>]) -> HashSet<QueueUid> {
     let of_topics = topics.iter().flat_map(|topic| topic.queues()).map(|queue| queue.uid);
     of_topics.chain(groups.iter().map(|group| group.dead_letter_queue())).collect()
 }

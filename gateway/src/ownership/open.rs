@@ -1,9 +1,8 @@
 //! Opening the next epoch of each placement group: does what `metadata::placement` decides.
 
-use super::owned::{Owned, PlacementGroup};
-use metadata::model::{Member, Owner, PgRecord, broker_name};
+use metadata::model::{Member, Owner, PgRecord};
 use metadata::placement::{Event, Step, Stuck, Takeover, Taker, Unsealed};
-use metadata::{Catalog, WriteOutcome};
+use metadata::{Catalog, Revision, WriteOutcome};
 use storage::format::{Epoch, Lsn, PgId};
 use storage::{JoinedBy, Log, Sealed, Store, StoreId, StoreRefused};
 
@@ -105,22 +104,37 @@ pub enum OpenError {
     },
 }
 
+/// A placement group that this process has opened, before anything of it is served.
+pub struct Opened {
+    /// The owner's log.
+    pub log: Log,
+    /// The record, in which this process is the owner.
+    pub record: PgRecord,
+    /// The record's revision, which the next COMMIT compares.
+    pub revision: Revision,
+}
+
 /// Opens every placement group of the cluster: in the embedded default one gateway owns them all.
 ///
 /// # Errors
 /// [`OpenError`], of the first placement group that cannot be opened.
-pub async fn open_all(catalog: &Catalog, store: &Store, me: &Owner) -> Result<Owned, OpenError> {
+pub async fn open_all(
+    catalog: &Catalog,
+    store: &Store,
+    me: &Owner,
+) -> Result<Vec<Opened>, OpenError> {
     let own = Member { store: store.id(), gateway: me.gateway.clone(), zone: String::new() };
     let taker = Taker { owner: me.clone(), store: own, quorum: 1 };
     let mut groups = Vec::new();
     refuse_orphans(catalog, store).await?;
     for pg in (0..catalog.cluster().pgs).filter_map(PgId::new) {
-        let record = take_over(catalog, store, pg, taker.clone()).await?;
+        let (record, revision) = take_over(catalog, store, pg, taker.clone()).await?;
         let log = serve(store, pg, &record).await?;
-        tracing::info!(%pg, epoch = %record.epoch, base = %record.base, "placement group opened");
-        groups.push(PlacementGroup { id: pg, log, broker_name: broker_name(pg) });
+        let PgRecord { epoch, base, tiered, .. } = &record;
+        tracing::info!(%pg, %epoch, %base, %tiered, "placement group opened");
+        groups.push(Opened { log, record, revision });
     }
-    Ok(Owned::new(groups))
+    Ok(groups)
 }
 
 /// Refuses metadata and a journal of which one was taken away, before anything is changed.
@@ -161,7 +175,7 @@ async fn take_over(
     store: &Store,
     pg: PgId,
     taker: Taker,
-) -> Result<PgRecord, OpenError> {
+) -> Result<(PgRecord, Revision), OpenError> {
     let own = taker.store.store;
     // What the own store knows of a later epoch: while the record keeps showing an earlier one, they do not belong
     // together.
@@ -194,7 +208,7 @@ async fn take_over(
                 let opened = catalog.open_epoch(pg, seen, &record).await;
                 Event::Opened(opened.unwrap_or(WriteOutcome::Unknown))
             }
-            Step::Serve { record, .. } => return Ok(record),
+            Step::Serve { record, revision } => return Ok((record, revision)),
             // Every seal is answered before the next step is asked for, so nothing is left to wait for.
             Step::Wait => return Err(stuck(pg, own, Stuck::Contended)),
             Step::Stuck(reason) => {

@@ -1,6 +1,7 @@
 //! The placement groups that this gateway owns.
 
-use metadata::model::{Durability, Group, Topic};
+use crate::history::History;
+use metadata::model::{Durability, Group, Topic, broker_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::format::PgId;
@@ -13,6 +14,8 @@ pub struct PlacementGroup {
     pub id: PgId,
     /// Its log; cheap to clone.
     pub log: Log,
+    /// What its log has, and what the bucket has before.
+    pub history: History,
     /// The name under which clients know it, for ever.
     pub broker_name: String,
 }
@@ -21,9 +24,25 @@ pub struct PlacementGroup {
 #[derive(Clone, Default)]
 pub struct Owned(Arc<BTreeMap<PgId, Arc<PlacementGroup>>>);
 
+impl PlacementGroup {
+    /// With this history, whose log says which one it is.
+    pub fn new(history: History) -> PlacementGroup {
+        let log = history.log().clone();
+        PlacementGroup { id: log.pg(), broker_name: broker_name(log.pg()), log, history }
+    }
+}
+
 impl Owned {
-    pub(super) fn new(groups: Vec<PlacementGroup>) -> Owned {
+    /// Of these.
+    pub fn new(groups: impl IntoIterator<Item = PlacementGroup>) -> Owned {
         Owned(Arc::new(groups.into_iter().map(|pg| (pg.id, Arc::new(pg))).collect()))
+    }
+
+    /// Of logs that have everything.
+    #[cfg(test)]
+    pub(crate) fn of_logs(opened: Vec<super::Opened>) -> Owned {
+        let logs = opened.into_iter().map(|opened| opened.log);
+        Owned::new(logs.map(|log| PlacementGroup::new(History::of_log(log))))
     }
 
     /// `None` when another gateway owns it, or none.
@@ -54,11 +73,12 @@ impl Owned {
     }
 }
 
-/// The level that the store itself gives to a topic's records. In an epoch of one store `mirrored` is `local`
-/// (replication.md L5); `object` is refused where topics are made.
+/// The level that the store gives to a topic's records. In an epoch of one store `mirrored` is `local`
+/// (replication.md L5).
 pub(crate) fn level(durability: Durability) -> Level {
     match durability {
         Durability::Async => Level::Async,
-        Durability::Local | Durability::Mirrored | Durability::Object => Level::Local,
+        Durability::Local | Durability::Mirrored => Level::Local,
+        Durability::Object => Level::Object,
     }
 }

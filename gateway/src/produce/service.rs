@@ -7,8 +7,8 @@ use super::outgoing::Outgoing;
 use super::queue::{QueueKey, choose};
 use crate::observe::{Stats, Tally};
 use crate::ownership::{Owned, PlacementGroup};
-use crate::record;
-use metadata::model::{Durability, Topic, TopicQueue};
+use crate::{record, tiering};
+use metadata::model::{Topic, TopicQueue};
 use parking_lot::RwLock;
 use protocol::stored::StoredError;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::env::Timestamp;
 use storage::format::{Lsn, PgId, QueueOffset};
-use storage::{Appended, Class, Draft, Refused};
+use storage::{Appended, Class, Draft, Level, Refused};
 
 /// Topics whose turn is remembered; past it all begin anew, which costs nothing but evenness.
 const TURNS_MAX: usize = 65_536;
@@ -54,13 +54,10 @@ pub enum SendRefused {
     /// The queue's placement group is not served here, or not yet. Retry.
     #[error("placement group {0} is not served by this gateway at the moment, try again")]
     NotServedHere(PgId),
-    /// No store at hand gives the level. Fix the topic, the message, or the deployment.
-    #[error("durability {} needs an object store, which this gateway does not have", .0.as_str())]
-    LevelNotServed(Durability),
     /// The journal is full. Retry when consumers or operators have made room.
     #[error(
-        "the journal is full ({used} of {capacity} bytes): delete topics or raise \
-         --journal-capacity"
+        "the journal is full ({used} of {capacity} bytes): what is in it waits for the object store; \
+         see whether that answers, or raise --journal-capacity"
     )]
     Full {
         /// Bytes taken.
@@ -70,8 +67,9 @@ pub enum SendRefused {
     },
     /// The memory for the queue indexes is taken. Retry when operators have made room.
     #[error(
-        "the queue index is full ({used} of {limit} bytes of memory): delete topics or raise \
-         --journal-capacity, of which it may take a thirty-second"
+        "the queue index is full ({used} of {limit} bytes of memory): what is in it waits for the \
+         object store; see whether that answers, or raise --journal-capacity, of which it may take a \
+         thirty-second"
     )]
     IndexFull {
         /// Bytes taken.
@@ -109,14 +107,16 @@ pub enum SendRefused {
 #[derive(Clone)]
 pub struct Produce {
     owned: Owned,
+    tiering: tiering::Handle,
     stats: Stats,
     turns: Arc<RwLock<HashMap<u64, AtomicUsize>>>,
 }
 
 impl Produce {
-    /// Sends into the placement groups that `owned` holds, and counts in `stats`.
-    pub fn new(owned: Owned, stats: Stats) -> Produce {
-        Produce { owned, stats, turns: Arc::default() }
+    /// Sends into the placement groups that `owned` holds, asks `tiering` for what is to be in the bucket, and counts in
+    /// `stats`.
+    pub fn new(owned: Owned, tiering: tiering::Handle, stats: Stats) -> Produce {
+        Produce { owned, tiering, stats, turns: Arc::default() }
     }
 
     /// Stores all messages in one queue of `topic`, or none, and waits until the topic's level
@@ -136,7 +136,7 @@ impl Produce {
             admit(topic.kind, implied, message.kind)?;
         }
         let asked = messages.iter().filter_map(|message| message.durability);
-        let level = level(topic.durability, asked).map_err(SendRefused::LevelNotServed)?;
+        let level = level(topic.durability, asked);
         let queue = self.queue(topic, &first.queue_key)?;
         let pg = self.owned.get(queue.pg).ok_or(SendRefused::NotServedHere(queue.pg))?;
         let bytes = messages.iter().map(|outgoing| outgoing.message.body.len() as u64).sum();
@@ -144,6 +144,9 @@ impl Produce {
         let drafts = messages.into_iter().map(|message| draft(message, queue));
         let drafts = drafts.collect::<Result<_, _>>()?;
         let appended = append(pg, drafts)?;
+        if level == Level::Object {
+            self.tiering.hurry(queue.pg, appended.end);
+        }
         pg.log.reached(level, appended.end).await.map_err(|_lost| SendRefused::OutcomeUnknown)?;
         let sent = sent(queue, &appended);
         let tally = Tally { messages: sent.len() as u64, bytes };

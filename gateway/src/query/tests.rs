@@ -38,7 +38,8 @@ impl World {
         let catalog = Catalog::start(Arc::new(redb), env, spec).await.unwrap();
         let gateway = GatewayId::parse("gateway").unwrap();
         let me = Owner { gateway, incarnation: Incarnation(1) };
-        let owned = ownership::open_all(&catalog, &store, &me).await.unwrap();
+        let opened = ownership::open_all(&catalog, &store, &me).await.unwrap();
+        let owned = Owned::of_logs(opened);
         let spec = TopicSpec { queues, ..TopicSpec::new(TopicName::parse("topic").unwrap()) };
         let topic = catalog.create_topic(spec).await.unwrap();
         owned.open_topic(&topic);

@@ -1,11 +1,11 @@
 //! A gateway, and a client that speaks to it in frames.
 
 use bytes::BytesMut;
-use gateway::Gateway;
 use gateway::consume::filter::{Filter, FilterLanguage};
 use gateway::consume::{Invisible, Receive};
 use gateway::produce::{MessageKind, Outgoing, QueueKey};
 use gateway::settings::{JournalSettings, Listen, Settings};
+use gateway::{Buckets, Gateway};
 use protocol::names::GroupName;
 use protocol::remoting::body::{KvTable, TopicStatsTable};
 use protocol::remoting::{self, Encoding, ExtFields, Frame, RequestCode, ResponseCode};
@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Env;
+use storage::object::Bucket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -39,7 +40,8 @@ impl World {
         settings.listen = Listen { grpc: any, nameserver: any, broker: any, http: any };
         settings.journal = JournalSettings::of_capacity(128 << 20);
         change(&mut settings);
-        let gateway = Gateway::start(settings, Env::system()).await.unwrap();
+        let buckets = Buckets::one(Bucket::in_memory(Env::system()));
+        let gateway = Gateway::start(settings, buckets, Env::system()).await.unwrap();
         World { gateway, _data: data }
     }
 

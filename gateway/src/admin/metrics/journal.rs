@@ -13,14 +13,16 @@ struct Ends {
     end: Lsn,
     of_async: Lsn,
     of_local: Lsn,
+    of_object: Lsn,
 }
 
 impl Ends {
     /// The watermarks first, so that none is beyond the end.
     fn of(log: &Log) -> Ends {
+        let of_object = log.watermark(Level::Object);
         let of_local = log.watermark(Level::Local);
         let of_async = log.watermark(Level::Async);
-        Ends { of_local, of_async, end: log.end() }
+        Ends { of_object, of_local, of_async, end: log.end() }
     }
 }
 
@@ -33,6 +35,7 @@ pub(super) fn write(to: &mut Exposition, broker: &Broker) {
     for (pg, ends) in &groups {
         family.value(&[&pg.broker_name, level::ASYNC], ends.end.since(ends.of_async));
         family.value(&[&pg.broker_name, level::LOCAL], ends.end.since(ends.of_local));
+        family.value(&[&pg.broker_name, level::OBJECT], ends.end.since(ends.of_object));
     }
     let mut family = to.family(&names::EPOCH);
     for (pg, _) in &groups {

@@ -4,6 +4,7 @@ mod clients;
 mod groups;
 mod journal;
 mod process;
+mod store;
 mod traffic;
 
 use crate::Broker;
@@ -34,6 +35,7 @@ fn text(broker: &Broker) -> String {
     clients::write(&mut to, broker);
     of_gateway(&mut to, broker);
     journal::write(&mut to, broker);
+    store::write(&mut to, broker);
     process::write(&mut to, broker);
     to.into_text()
 }

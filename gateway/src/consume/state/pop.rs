@@ -53,11 +53,7 @@ pub trait QueueIndex {
     fn bytes_behind(&self, lsn: Lsn) -> u64;
     /// Visible messages from an offset on, ascending, until told to stop; no further than the
     /// first place that is not in memory.
-    fn scan(
-        &self,
-        from: QueueOffset,
-        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
-    ) -> Scan;
+    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) -> Scan;
     /// What there is at an offset below the end.
     fn find(&self, offset: QueueOffset) -> Look<Candidate>;
 }

@@ -36,11 +36,7 @@ impl QueueIndex for Queue {
     fn bytes_behind(&self, _lsn: Lsn) -> u64 {
         self.bytes
     }
-    fn scan(
-        &self,
-        from: QueueOffset,
-        each: &mut dyn FnMut(Candidate) -> ControlFlow<()>,
-    ) -> Scan {
+    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) -> Scan {
         for offset in from.0.max(self.first)..self.tags.len() as u64 {
             match self.find(QueueOffset(offset)) {
                 Look::Here(candidate) if each(candidate).is_break() => return Scan::End,

@@ -9,6 +9,7 @@ use metadata::model::{GatewayId, Group, GroupSpec, Incarnation, Owner, Topic, To
 use metadata::store::redb::RedbStore;
 use metadata::{Catalog, ClusterSpec};
 use protocol::names::{GroupName, TopicName};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use storage::env::Env;
@@ -39,11 +40,14 @@ impl Gateway {
         let catalog = Catalog::start(Arc::new(redb), env.clone(), spec).await.unwrap();
         let gateway = GatewayId::parse("gateway").unwrap();
         let me = Owner { gateway, incarnation: Incarnation(incarnation) };
-        let owned = ownership::open_all(&catalog, &store, &me).await.unwrap();
+        let opened = ownership::open_all(&catalog, &store, &me).await.unwrap();
+        let owned = Owned::of_logs(opened);
         catalog.topics().iter().for_each(|topic| owned.open_topic(topic));
         let stats = Stats::new(owned.all().map(|pg| pg.id), env.clone());
         let clients = Clients::new(env.clone());
-        let consume = Consume::start(env, &catalog, &owned, clients, stats.clone()).unwrap();
+        let replays = BTreeMap::new();
+        let consume =
+            Consume::start(env, &catalog, &owned, clients, stats.clone(), replays).unwrap();
         Gateway { catalog, store, owned, stats, consume }
     }
 

@@ -19,7 +19,6 @@ fn sends_are_refused_in_the_codes_of_the_spec() {
         (SendRefused::NoMessage, Code::MessageCorrupted),
         (SendRefused::Kind(conflict), Code::MessagePropertyConflictWithType),
         (SendRefused::Kind(KindRefused::NotServed(MessageKind::Fifo)), Code::NotImplemented),
-        (SendRefused::LevelNotServed(Durability::Object), Code::NotImplemented),
         (SendRefused::NoWritableQueue, Code::Forbidden),
         (SendRefused::Full { used: 1, capacity: 1 }, Code::TooManyRequests),
         (SendRefused::IndexFull { used: 1, limit: 1 }, Code::TooManyRequests),

@@ -2,6 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::settings::{JournalSettings, Settings};
+use crate::tiering::Buckets;
 use bytes::Bytes;
 use metadata::model::{Permission, TopicKind, TopicSpec};
 use protocol::grpc::v2::messaging_service_client::MessagingServiceClient;
@@ -16,6 +17,7 @@ use protocol::names::TopicName;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use storage::env::Env;
+use storage::object::Bucket;
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
 use tonic::service::Routes;
@@ -43,7 +45,8 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Settings)) -> World {
     (listen.grpc, listen.nameserver, listen.broker, listen.http) = (free, free, free, free);
     settings.journal = JournalSettings::of_capacity(128 << 20);
     change(&mut settings);
-    let gateway = Gateway::start(settings, Env::system()).await.unwrap();
+    let buckets = Buckets::one(Bucket::in_memory(Env::system()));
+    let gateway = Gateway::start(settings, buckets, Env::system()).await.unwrap();
     let routes = crate::grpc::service(gateway.broker().clone());
     let limit = 64 << 20;
     let client = MessagingServiceClient::new(routes)

@@ -1,0 +1,193 @@
+//! The records of the owned placement groups, as their owner knows them. The only place that writes a COMMIT, so this
+//! owner never has two minds (design/replication.md §3).
+//!
+//! INV-LEDGER-1: `tiered` grows only over what was confirmed to be in the bucket (rule O5).
+//! INV-LEDGER-2: what is published as a view is what the record says, never ahead of it.
+
+use super::ids::ObjectIds;
+use bytes::Bytes;
+use metadata::model::{PgRecord, SnapshotRef};
+use metadata::{Catalog, Commit, NotCommitted, Revision};
+use std::collections::BTreeMap;
+use storage::format::{Epoch, Lsn, PgId};
+use storage::object::{Bucket, Name, Purpose};
+use storage::reader::{ReadError, Reader, View};
+use storage::tier::manifest::{
+    Change, Delta, DeltaRefused, FoldRefused, PAGE_ENTRIES, PageSizes, START_PAGE_ENTRIES, fold,
+    must_fold,
+};
+
+/// A change of one placement group's record.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    /// Whose.
+    pub(crate) pg: PgId,
+    /// `tiered` afterwards; `None`: as it is.
+    pub(crate) to: Option<Lsn>,
+    /// Of the manifest.
+    pub(crate) changes: Vec<Change>,
+    /// A newer snapshot.
+    pub(crate) snapshot: Option<SnapshotRef>,
+}
+
+/// Why a proposal was not committed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LedgerRefused {
+    /// Another owner has the placement group.
+    #[error("placement group {0} is another gateway's now")]
+    NotOwner(PgId),
+    /// It does not follow from what the manifest is: whoever proposes it looked at an older one.
+    #[error("the change does not fit the manifest")]
+    Unfit(#[from] DeltaRefused),
+    /// The manifest and its deltas do not belong together.
+    #[error("the manifest cannot be folded")]
+    Fold(#[from] FoldRefused),
+    /// The manifest cannot be read. Try again later.
+    #[error("the manifest cannot be read")]
+    Read(#[from] ReadError),
+    /// The folded manifest cannot be stored. Try again later.
+    #[error("the folded manifest cannot be stored")]
+    Bucket(#[from] storage::object::Error),
+    /// The metadata store.
+    #[error(transparent)]
+    Store(#[from] NotCommitted),
+    /// No ids for objects.
+    #[error("no ids for objects")]
+    Ids(#[from] metadata::Error),
+}
+
+/// What the owner knows of one placement group.
+struct Page {
+    record: PgRecord,
+    revision: Revision,
+    view: View,
+}
+
+/// All of them.
+pub(super) struct Ledger {
+    catalog: Catalog,
+    bucket: Bucket,
+    reader: Reader,
+    ids: ObjectIds,
+    pages: BTreeMap<PgId, Page>,
+}
+
+impl Ledger {
+    pub(super) fn new(catalog: Catalog, bucket: Bucket, reader: Reader, ids: ObjectIds) -> Ledger {
+        Ledger { catalog, bucket, reader, ids, pages: BTreeMap::new() }
+    }
+
+    /// Takes up a placement group that this process opened.
+    pub(super) fn open(&mut self, pg: PgId, record: PgRecord, revision: Revision, view: View) {
+        self.pages.insert(pg, Page { record, revision, view });
+    }
+
+    /// The record as it was last committed; `None` where the placement group is not owned.
+    pub(super) fn record(&self, pg: PgId) -> Option<&PgRecord> {
+        self.pages.get(&pg).map(|page| &page.record)
+    }
+
+    /// The placement groups that are owned.
+    pub(super) fn pgs(&self) -> impl Iterator<Item = PgId> {
+        self.pages.keys().copied()
+    }
+
+    /// Commits, at most one proposal for a placement group; an answer for each, in order: the manifest afterwards.
+    pub(super) async fn commit(
+        &mut self,
+        proposals: Vec<Proposal>,
+    ) -> Vec<Result<View, LedgerRefused>> {
+        let mut prepared = Vec::with_capacity(proposals.len());
+        for proposal in proposals {
+            prepared.push(self.prepare(proposal).await);
+        }
+        let wanted: Vec<Commit> =
+            prepared.iter().filter_map(|next| next.as_ref().ok()).map(Next::commit).collect();
+        let mut written = self.catalog.commit(&wanted).await.into_iter();
+        let mut answers = Vec::with_capacity(prepared.len());
+        for next in prepared {
+            answers.push(match next {
+                Err(refused) => Err(refused),
+                Ok(next) => self.settle(next, written.next()),
+            });
+        }
+        answers
+    }
+
+    fn settle(
+        &mut self,
+        next: Next,
+        written: Option<Result<Revision, NotCommitted>>,
+    ) -> Result<View, LedgerRefused> {
+        let Next { pg, record, view, .. } = next;
+        match written {
+            Some(Ok(revision)) => {
+                self.pages.insert(pg, Page { record, revision, view: view.clone() });
+                Ok(view)
+            }
+            Some(Err(NotCommitted::Moved(_))) | None => {
+                // Nobody else writes in this epoch, so the epoch is over.
+                self.pages.remove(&pg);
+                Err(LedgerRefused::NotOwner(pg))
+            }
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// The record and the view that the proposal leads to.
+    async fn prepare(&self, proposal: Proposal) -> Result<Next, LedgerRefused> {
+        let Proposal { pg, to, changes, snapshot } = proposal;
+        let Page { record, revision, view } =
+            self.pages.get(&pg).ok_or(LedgerRefused::NotOwner(pg))?;
+        let mut record = record.clone();
+        record.snapshot = snapshot.or(record.snapshot);
+        let mut view = view.clone();
+        if to.is_some() || !changes.is_empty() {
+            let delta = Delta { from: record.tiered, to: to.unwrap_or(record.tiered), changes };
+            record.tiered = delta.to;
+            view = view.with(&delta)?;
+            let bytes = Bytes::from(delta.encode());
+            if must_fold(&record.deltas, bytes.len()) {
+                let (root, folded) = self.fold(&view, record.epoch).await?;
+                (record.manifest_root, view) = (Some(root), folded);
+                record.deltas.clear();
+            } else {
+                record.deltas.push(bytes);
+            }
+        }
+        Ok(Next { pg, seen: *revision, record, view })
+    }
+
+    /// Puts what the deltas say into pages, and stores them: the new root's name, and the view of it.
+    async fn fold(&self, view: &View, epoch: Epoch) -> Result<(String, View), LedgerRefused> {
+        let sizes = PageSizes::default();
+        let brought = self.reader.for_fold(view, sizes).await?;
+        let overlay = view.overlay();
+        let parts = brought.pages.len() + brought.starts.len();
+        let new = overlay.added.len() / PAGE_ENTRIES + overlay.starts.len() / START_PAGE_ENTRIES;
+        // A page that grew may become two, and there is the root.
+        let mut ids = self.ids.take(2 * (parts + new) as u64 + 8).await?;
+        let mut next_id = || ids.next().expect("there are more ids than pages");
+        let folded = fold(view.root(), overlay, sizes, &brought, epoch, &mut next_id)?;
+        // The root comes last, so that whoever sees it finds its pages.
+        for (name, bytes) in folded.objects {
+            let name = Name::parse(&name.to_string()).expect("our names are names");
+            self.bucket.create(&name, Bytes::from(bytes), Purpose::Manifest).await?;
+        }
+        Ok((folded.root_name.to_string(), View::folded(folded.root)))
+    }
+}
+
+/// A change that is worked out and not yet written.
+struct Next {
+    pg: PgId,
+    seen: Revision,
+    record: PgRecord,
+    view: View,
+}
+
+impl Next {
+    fn commit(&self) -> Commit {
+        Commit { pg: self.pg, seen: self.seen, record: self.record.clone() }
+    }
+}

@@ -1,0 +1,24 @@
+//! Sealed data goes into the object store: bundles of what the logs have committed, their commits, and what may be let
+//! go of afterwards.
+//!
+//! [`plan`] decides when a bundle is due and of what; `build` makes one; `service` runs it all and is the only one that
+//! changes a placement group's record, through `ledger`. Others ask through a [`Handle`].
+mod build;
+mod handle;
+mod ids;
+mod keys;
+mod lane;
+mod ledger;
+mod load;
+pub mod plan;
+mod recover;
+mod service;
+mod snapshots;
+mod start;
+mod view;
+
+pub use handle::Handle;
+pub use keys::key_hash;
+pub use recover::RecoverFailed;
+pub use start::{Buckets, Tiering, TieringRefused};
+pub(crate) use start::{Open, Ready};

@@ -1,0 +1,242 @@
+//! Tiering put together: the bucket looked at, the placement groups recovered, the tasks begun.
+
+use super::handle::{Handle, channel};
+use super::ids::ObjectIds;
+use super::lane::Lanes;
+use super::ledger::Ledger;
+use super::plan::Pace;
+use super::recover::{RecoverFailed, Recovered, recover};
+use super::service::{Parts, Service};
+use super::snapshots::Snapshots;
+use crate::consume::{Consume, Replay};
+use crate::history::History;
+use crate::ownership::Opened;
+use crate::settings::Settings;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use metadata::Catalog;
+use metadata::model::Owner;
+use std::collections::BTreeMap;
+use storage::Store;
+use storage::env::Env;
+use storage::format::object::Properties;
+use storage::format::{Lsn, PgId};
+use storage::object::{Bucket, Capabilities, Error, Health, Usage};
+use storage::reader::{DiskCache, Looked, Looks, OpenRefused, Reader, ReaderConfig, View};
+use tokio::task::JoinHandle;
+
+/// Placement groups that are recovered at once.
+const RECOVERED_AT_ONCE: usize = 16;
+/// The folder of the disk cache, below the data folder.
+const CACHE: &str = "cache";
+
+/// Two clients of one bucket, with connections of their own: catching up takes none from the uploads.
+#[derive(Clone, Debug)]
+pub struct Buckets {
+    /// For what somebody waits for.
+    pub hot: Bucket,
+    /// For what may take its time.
+    pub cold: Bucket,
+}
+
+impl Buckets {
+    /// One client for both.
+    pub fn one(bucket: Bucket) -> Buckets {
+        Buckets { hot: bucket.clone(), cold: bucket }
+    }
+}
+
+/// Why there is no way into the bucket, or out of it.
+#[derive(Debug, thiserror::Error)]
+pub enum TieringRefused {
+    /// The bucket does not do what it must.
+    #[error("the object store {address}")]
+    Probe {
+        /// Where it is.
+        address: String,
+        /// What is wrong, and what to do.
+        source: Error,
+    },
+    /// No reader.
+    #[error("the object store {address}")]
+    Reader {
+        /// Where it is.
+        address: String,
+        /// Why.
+        source: OpenRefused,
+    },
+    /// A placement group.
+    #[error(transparent)]
+    Recover(#[from] RecoverFailed),
+}
+
+/// The bucket, opened and found to be of use.
+pub(crate) struct Open {
+    buckets: Buckets,
+    reader: Reader,
+    env: Env,
+}
+
+/// What is ready to be served of a placement group.
+pub(crate) struct Ready {
+    pub(crate) pg: PgId,
+    pub(crate) history: History,
+    pub(crate) replay: Replay,
+}
+
+/// What runs once consumption does.
+pub(crate) struct Prepared {
+    open: Open,
+    lanes: Lanes,
+    ledger: Ledger,
+    ids: ObjectIds,
+    applied: BTreeMap<PgId, Lsn>,
+}
+
+impl Open {
+    /// Looks whether the bucket is there and does what is needed of it.
+    pub(crate) async fn new(
+        buckets: Buckets,
+        settings: &Settings,
+        env: &Env,
+    ) -> Result<Open, TieringRefused> {
+        let address = || buckets.hot.address().to_owned();
+        let probed = buckets.hot.probe().await;
+        let can = probed.map_err(|source| TieringRefused::Probe { address: address(), source })?;
+        let Capabilities { create_only, lists_at_once, put_time, .. } = can;
+        let put_ms = put_time.as_millis() as u64;
+        tracing::info!(store = address(), create_only, lists_at_once, put_ms, "object store");
+        let tiering = settings.tiering;
+        let disk = DiskCache { folder: settings.data.join(CACHE), bytes: tiering.cache_disk };
+        let config = ReaderConfig {
+            memory_bytes: tiering.cache_memory,
+            disk: (tiering.cache_disk > 0).then_some(disk),
+            ..ReaderConfig::default()
+        };
+        let reader = Reader::open(buckets.cold.clone(), config, env).await;
+        let reader =
+            reader.map_err(|source| TieringRefused::Reader { address: address(), source })?;
+        Ok(Open { buckets, reader, env: env.clone() })
+    }
+
+    /// Recovers every placement group that was opened.
+    pub(crate) async fn recover(
+        self,
+        opened: Vec<Opened>,
+        catalog: &Catalog,
+    ) -> Result<(Vec<Ready>, Prepared), TieringRefused> {
+        let one = |opened| recover(opened, &self.reader, &self.buckets.hot, &self.env);
+        let recovered: Vec<Recovered> =
+            stream::iter(opened).map(one).buffered(RECOVERED_AT_ONCE).try_collect().await?;
+        let ids = ObjectIds::new(catalog.clone(), self.env.clone());
+        let (bucket, reader) = (self.buckets.hot.clone(), self.reader.clone());
+        let mut ledger = Ledger::new(catalog.clone(), bucket, reader, ids.clone());
+        let (lanes, mut applied, mut ready) = (Lanes::default(), BTreeMap::new(), Vec::new());
+        for Recovered { history, replay, lane, record, revision, view } in recovered {
+            let pg = lane.pg();
+            let snapshot = record.snapshot.as_ref();
+            applied.insert(pg, snapshot.map_or(pg.first_lsn(), |snapshot| snapshot.applied));
+            lanes.add(lane);
+            ledger.open(pg, record, revision, view);
+            ready.push(Ready { pg, history, replay });
+        }
+        Ok((ready, Prepared { open: self, lanes, ledger, ids, applied }))
+    }
+}
+
+/// Tiering, as others see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Tiering {
+    handle: Handle,
+    lanes: Lanes,
+    buckets: Buckets,
+    reader: Reader,
+}
+
+impl Prepared {
+    /// How others ask; before anything runs.
+    pub(crate) fn begin(
+        self,
+        settings: &Settings,
+        me: &Owner,
+        catalog: &Catalog,
+        store: &Store,
+        consume: &Consume,
+    ) -> (Tiering, Vec<JoinHandle<()>>) {
+        let Prepared { open: Open { buckets, reader, env }, lanes, ledger, ids, applied } = self;
+        let (handle, inbox) = channel(lanes.clone());
+        let (bytes, age) = (settings.tiering.bundle_bytes, settings.tiering.bundle_age);
+        let words =
+            [("gateway", settings.gateway.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
+        let words = words.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let parts = Parts {
+            env: env.clone(),
+            catalog: catalog.clone(),
+            store: store.clone(),
+            bucket: buckets.hot.clone(),
+            ids: ids.clone(),
+            ledger,
+            lanes: lanes.clone(),
+            session: me.incarnation.0,
+            pace: Pace { bytes, age, ..Pace::CALM },
+            keep_bytes: settings.tiering.keep_bytes,
+            properties: Properties(words.into()),
+        };
+        let mut tasks = vec![env.spawn("tiering", Service::new(parts, inbox).run())];
+        let snapshots = Snapshots {
+            env: env.clone(),
+            consume: consume.clone(),
+            bucket: buckets.cold.clone(),
+            ids,
+            handle: handle.clone(),
+        };
+        for lane in lanes.all() {
+            let applied = applied.get(&lane.pg()).copied().unwrap_or_default();
+            tasks.push(env.spawn("snapshots", snapshots.clone().keep(lane, applied)));
+        }
+        (Tiering { handle, lanes, buckets, reader }, tasks)
+    }
+}
+
+impl Tiering {
+    /// How to ask for a bundle, or a commit.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// What reads the bucket.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// A placement group's manifest as it was last committed here; `None` where it is not owned.
+    pub fn view(&self, pg: PgId) -> Option<View> {
+        self.lanes.get(pg).map(|lane| lane.view())
+    }
+
+    /// What the bucket was asked, a row for each pair of purpose and kind that was used.
+    pub fn usage(&self) -> Vec<Usage> {
+        let mut rows: BTreeMap<(usize, usize), Usage> = BTreeMap::new();
+        for bucket in [&self.buckets.hot, &self.buckets.cold] {
+            for usage in bucket.usage() {
+                let row = (usage.purpose as usize, usage.kind as usize);
+                rows.entry(row).and_modify(|sum| sum.add(&usage)).or_insert(usage);
+            }
+        }
+        rows.into_values().collect()
+    }
+
+    /// Whether the bucket answers.
+    pub fn health(&self) -> Health {
+        self.buckets.hot.health()
+    }
+
+    /// What the caches were asked.
+    pub fn looks(&self) -> Vec<(Looked, Looks)> {
+        self.reader.counters()
+    }
+
+    /// Writes what is to stay of the cache.
+    pub(crate) async fn close(&self) {
+        self.reader.close().await;
+    }
+}

@@ -1,0 +1,7 @@
+//! A gateway over an object store: what was sent is there, and comes back from there.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod levels;
+mod restarts;
+mod trimmed;
+mod world;

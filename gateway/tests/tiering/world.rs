@@ -1,0 +1,172 @@
+//! A gateway that seals at once, over a bucket that outlives it.
+
+use gateway::consume::filter::{Filter, FilterLanguage};
+use gateway::consume::{Delivery, Invisible, Receive};
+use gateway::produce::{MessageKind, Outgoing, QueueKey, SendRefused, Sent};
+use gateway::settings::{JournalSettings, Listen, Settings};
+use gateway::{Broker, Buckets, Gateway};
+use metadata::model::{Durability, Group, Topic, TopicSpec};
+use protocol::names::{GroupName, TopicName};
+use protocol::stored::{Properties, StoredMessage, SysFlag, property};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::env::Env;
+use storage::object::Bucket;
+
+/// The deadline of everything that is expected to happen.
+pub(super) const SOON: Duration = Duration::from_secs(60);
+
+pub(super) struct World {
+    pub(super) gateway: Gateway,
+    pub(super) bucket: Bucket,
+    pub(super) data: tempfile::TempDir,
+    change: fn(&mut Settings),
+}
+
+impl World {
+    pub(super) async fn start() -> World {
+        World::start_over(Bucket::in_memory(Env::system()), |_| {}).await
+    }
+
+    pub(super) async fn start_over(bucket: Bucket, change: fn(&mut Settings)) -> World {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let gateway = begin(&data, &bucket, change).await;
+        World { gateway, bucket, data, change }
+    }
+
+    /// The process ends as by a kill -9, and another begins.
+    pub(super) async fn killed(self) -> World {
+        let World { gateway, bucket, data, change } = self;
+        gateway.broker().store.abandon().await;
+        gateway.stop().await;
+        let gateway = begin(&data, &bucket, change).await;
+        World { gateway, bucket, data, change }
+    }
+
+    pub(super) fn broker(&self) -> &Arc<Broker> {
+        self.gateway.broker()
+    }
+
+    pub(super) async fn topic(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut TopicSpec),
+    ) -> Arc<Topic> {
+        let mut spec = TopicSpec::new(TopicName::parse(name).unwrap());
+        change(&mut spec);
+        let topic = self.broker().catalog.create_topic(spec).await.unwrap();
+        self.broker().owned.open_topic(&topic);
+        topic
+    }
+
+    pub(super) async fn group(&self, name: &str) -> Arc<Group> {
+        self.broker().catalog.ensure_group(&GroupName::parse(name).unwrap()).await.unwrap()
+    }
+
+    /// Sends a message with this body, and the key `key-` and its first word.
+    pub(super) async fn send(&self, topic: &Arc<Topic>, body: String) -> Sent {
+        self.try_send(topic, body, None).await.unwrap()
+    }
+
+    pub(super) async fn try_send(
+        &self,
+        topic: &Arc<Topic>,
+        body: String,
+        durability: Option<Durability>,
+    ) -> Result<Sent, SendRefused> {
+        let mut properties = Properties::new();
+        let word = body.split(' ').next().unwrap();
+        properties.set(property::KEYS, format!("key-{word} all"));
+        properties.set(property::UNIQ_KEY, format!("id-{word}"));
+        let host = "127.0.0.1:1".parse().unwrap();
+        let message = StoredMessage {
+            queue_id: 0,
+            flag: 0,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: SysFlag::default(),
+            born_at: 1,
+            born_host: host,
+            stored_at: 0,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: body.into(),
+            topic: topic.name.as_str().to_owned(),
+            properties,
+        };
+        let (kind, queue_key) = (MessageKind::Normal, QueueKey::RoundRobin);
+        let message = Outgoing { message, kind, filter: 0, durability, queue_key };
+        let sent = self.broker().produce.send(topic, vec![message]).await?;
+        Ok(sent[0])
+    }
+
+    /// Receives and acknowledges until there was nothing for a moment; the bodies' first words.
+    pub(super) async fn drain(&self, topic: &Arc<Topic>, group: &Arc<Group>) -> Vec<String> {
+        let mut words = Vec::new();
+        loop {
+            let got = self.receive(topic, group, Duration::from_millis(300)).await;
+            if got.is_empty() {
+                return words;
+            }
+            for delivery in got {
+                words.push(word(&delivery));
+                let handle = &delivery.receipt_handle;
+                self.broker().consume.ack(group, topic, handle).await.unwrap();
+            }
+        }
+    }
+
+    pub(super) async fn receive(
+        &self,
+        topic: &Arc<Topic>,
+        group: &Arc<Group>,
+        wait: Duration,
+    ) -> Vec<Delivery> {
+        let receive = Receive {
+            topic: Arc::clone(topic),
+            group: Arc::clone(group),
+            prefer: None,
+            filter: Filter::parse(FilterLanguage::Tag, "*").unwrap(),
+            max: 32,
+            invisible: Invisible::Fixed(Duration::from_secs(600)),
+            wait,
+        };
+        self.broker().consume.receive(&receive).await.unwrap()
+    }
+
+    /// Waits until something holds.
+    pub(super) async fn until(&self, what: &str, mut holds: impl FnMut(&Broker) -> bool) {
+        let env = Env::system();
+        let end = env.monotonic() + SOON;
+        while !holds(self.broker()) {
+            assert!(env.monotonic() < end, "{what} does not come");
+            env.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the bucket has everything that was sent.
+    pub(super) async fn until_sealed(&self) {
+        self.until("everything in the bucket", |broker| {
+            broker.owned.all().all(|pg| pg.log.watermark(storage::Level::Object) == pg.log.end())
+        })
+        .await;
+    }
+}
+
+pub(super) fn word(delivery: &Delivery) -> String {
+    let body = std::str::from_utf8(&delivery.message.body).unwrap();
+    body.split(' ').next().unwrap().to_owned()
+}
+
+async fn begin(data: &tempfile::TempDir, bucket: &Bucket, change: fn(&mut Settings)) -> Gateway {
+    let mut settings = Settings::embedded(data.path().join("data"));
+    let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+    settings.listen = Listen { grpc: any, nameserver: any, broker: any, http: any };
+    settings.journal = JournalSettings::of_capacity(128 << 20);
+    settings.tiering.bundle_age = Duration::from_millis(50);
+    settings.tiering.keep_bytes = 0;
+    change(&mut settings);
+    Gateway::start(settings, Buckets::one(bucket.clone()), Env::system()).await.unwrap()
+}
