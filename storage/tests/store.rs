@@ -136,6 +136,74 @@ async fn what_was_acknowledged_is_read_back_after_a_restart() {
     store.close().await;
 }
 
+/// Uploads, so to speak, what is committed, and trims as far as that gives segments back.
+fn upload_and_trim(store: &Store, log: &Log) {
+    let from = log.watermark(Level::Object);
+    let pieces = log.committed(from, Lsn(u64::MAX), 1 << 20).unwrap();
+    if let Some(last) = pieces.last() {
+        log.set_tiered(last.end());
+    }
+    if let Some(point) = store.trim_points(1 << 20).get(&PG) {
+        log.trim(*point);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_journal_takes_without_end_what_is_uploaded_and_trimmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = own(&store, 1).await;
+    log.open_queue(OTHER, Level::Object);
+    let mut sent = 0;
+    let mut refused = 0;
+    // Four times its capacity.
+    while log.end().since(PG.first_lsn()) < 32 << 20 {
+        match log.append(vec![message(OTHER, &[sent as u8; 50_000])], Class::Message) {
+            Ok(_) => sent += 1,
+            Err(Refused::Busy | Refused::Full { .. }) => {
+                refused += 1;
+                upload_and_trim(&store, &log);
+                Env::system().sleep(Duration::from_millis(1)).await;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0);
+    let end = log.end();
+    let acknowledged = log.reached(Level::Object, end);
+    let upload = async {
+        while log.watermark(Level::Object) < end {
+            upload_and_trim(&store, &log);
+            Env::system().sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let (acknowledged, ()) = tokio::join!(acknowledged, upload);
+    acknowledged.unwrap();
+    let bounds = log.bounds(OTHER);
+    assert_eq!((bounds.visible_end.0, bounds.next.0), (sent, sent));
+    let held = entries(&log, OTHER);
+    assert!(held.len() < 160, "{}", held.len());
+    assert!(held.iter().all(|entry| log.read(entry.lsn).unwrap().body[5] == entry.offset.0 as u8));
+    let used = || store.fill().used;
+    until("segments are given back", || used() <= 3 << 20).await;
+    store.close().await;
+    drop((log, store));
+
+    // What is left is found, and goes on where it ended.
+    let store = open(dir.path());
+    assert!(!store.is_damaged());
+    let Ok(Sealed::End(found)) = store.seal(PG, Epoch(1), end).await else { panic!("it is there") };
+    assert_eq!(found, end);
+    let copy = store.join(PG, Epoch(2), end, end, JoinedBy::Owner).await.unwrap();
+    assert!(PG.first_lsn() < copy.from && copy.from <= end);
+    let log = store.log(PG, Epoch(2)).unwrap();
+    assert_eq!((log.local_from(), log.watermark(Level::Object)), (copy.from, end));
+    assert_eq!(entries(&log, OTHER).last().map(|entry| entry.offset.0), Some(sent - 1));
+    log.open_queue(OTHER, Level::Object);
+    assert_eq!(append(&log, OTHER, b"more").await.unwrap().places[0].offset.unwrap().0, sent);
+    store.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_was_not_closed_keeps_what_was_synced() {
     let dir = tempfile::tempdir().unwrap();

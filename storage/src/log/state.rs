@@ -10,7 +10,7 @@ use super::queue::{QUEUE_BYTES, Queue};
 use crate::env::Timestamp;
 use crate::format::{Lsn, QueueOffset, QueueOpenRecord, QueueUid, RecordKind};
 use crate::journal::{Class, Draft, IndexTaken, Level, Wanted};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Offsets skipped when some may have been seen and lost. A log never shows as many beyond what is
 /// synced.
@@ -59,7 +59,7 @@ pub(crate) struct LogState {
     taken: IndexTaken,
     untold: [Untold; Level::ALL.len()],
     /// What the dispatcher is told next, of messages that were trimmed meanwhile.
-    told_late: Vec<(QueueUid, u64)>,
+    told_late: BTreeMap<QueueUid, u64>,
 }
 
 impl LogState {
@@ -72,7 +72,7 @@ impl LogState {
             queues: HashMap::new(),
             taken,
             untold: Default::default(),
-            told_late: Vec::new(),
+            told_late: BTreeMap::new(),
         }
     }
 
@@ -173,7 +173,9 @@ impl LogState {
         if to <= self.from {
             return None;
         }
-        self.told_late = self.tell(watermarks);
+        for (uid, count) in self.tell(watermarks) {
+            *self.told_late.entry(uid).or_default() += count;
+        }
         self.from = to;
         Some(self.uids().collect())
     }
@@ -302,7 +304,7 @@ impl LogState {
 
     /// Queues with messages that became visible since this was last asked, and how many.
     pub(crate) fn tell(&mut self, watermarks: Watermarks) -> Vec<(QueueUid, u64)> {
-        let mut told = std::mem::take(&mut self.told_late);
+        let mut told: Vec<_> = std::mem::take(&mut self.told_late).into_iter().collect();
         let queues = &mut self.queues;
         for (level, untold) in Level::ALL.into_iter().zip(&mut self.untold) {
             let watermark = watermarks.of(level);
@@ -394,6 +396,90 @@ mod tests {
         assert_eq!(state.tell(one), []);
         assert_eq!(state.tell(ALL), [(QUEUE, 1)]);
         assert!(state.untold.iter().all(|untold| untold.queues.is_empty()));
+    }
+
+    #[test]
+    fn a_queue_whose_level_changes_is_told_of_by_the_new_one() {
+        let mut state = state(Lsn(0));
+        open(&mut state, Level::Object, 0);
+        append(&mut state);
+        let synced = Watermarks { of_object: Lsn(0), ..ALL };
+        assert_eq!(state.tell(synced), []);
+        assert!(state.open_queue(QUEUE, Level::Local, 0, synced), "there may be news");
+        assert_eq!(state.tell(synced), [(QUEUE, 1)]);
+        assert!(!state.open_queue(QUEUE, Level::Object, 0, synced));
+        let (second, _) = append(&mut state);
+        assert_eq!(state.tell(synced), []);
+        let one = Watermarks { of_object: second.lsn.plus(1), ..ALL };
+        assert_eq!(state.tell(one), [(QUEUE, 1)]);
+        assert_eq!(state.tell(ALL), []);
+        assert!(state.untold.iter().all(|untold| untold.queues.is_empty()));
+    }
+
+    #[test]
+    fn what_is_trimmed_before_it_is_told_of_is_told_of() {
+        let mut state = state(Lsn(0));
+        open(&mut state, Level::Local, 0);
+        (0..5).for_each(|_| drop(append(&mut state)));
+        let end = state.end;
+        trim(&mut state, end);
+        (0..2).for_each(|_| drop(append(&mut state)));
+        trim(&mut state, end.plus(1));
+        let all = reached(&state);
+        assert_eq!(state.tell(all), [(QUEUE, 7)]);
+        assert_eq!(state.tell(all), []);
+    }
+
+    fn reached(state: &LogState) -> Watermarks {
+        Watermarks { of_async: state.end, of_local: state.end, of_object: state.end }
+    }
+
+    /// Trims to `to`; how many times others could have come in between.
+    fn trim(state: &mut LogState, to: Lsn) -> usize {
+        let mut times = 0;
+        let Some(mut queues) = state.begin_trim(to, reached(state)) else { return 0 };
+        while !queues.is_empty() {
+            assert!(state.trim(&mut queues).len() <= TRIM_AT_ONCE);
+            times += 1;
+        }
+        times
+    }
+
+    #[test]
+    fn a_long_trim_lets_others_in_and_gives_all_room_back() {
+        let room = Arc::new(IndexRoom::new(u64::MAX));
+        let mut state = LogState::new(Lsn(0), Lsn(0), IndexTaken::of(Arc::clone(&room)));
+        for queue in 1..=2000 {
+            state.open_queue(QueueUid(queue), Level::Local, 0, ALL);
+        }
+        (0..300_000).for_each(|_| drop(append(&mut state)));
+        let end = state.end;
+        append(&mut state);
+        assert!(trim(&mut state, end) > 4);
+        let bounds = state.bounds(QUEUE, ALL);
+        assert_eq!((bounds.first, bounds.next), (QueueOffset(300_000), QueueOffset(300_001)));
+        assert_eq!(bounds.bytes, message().record_len());
+        let end = state.end;
+        trim(&mut state, end);
+        assert_eq!(room.fill().used, 2000 * QUEUE_BYTES);
+        let bounds = state.bounds(QUEUE, Watermarks { of_local: end, ..ALL });
+        assert_eq!(bounds.first, bounds.next);
+        assert_eq!((bounds.visible_end, bounds.bytes), (bounds.next, 0));
+        assert_eq!(trim(&mut state, end), 0, "nothing is left to trim");
+    }
+
+    #[test]
+    fn the_newer_of_two_records_of_a_queue_counts_wherever_it_was_found() {
+        let opened = |next, crashes| QueueOpenRecord { next: QueueOffset(next), crashes };
+        let end = |opened| QueueEnd { queue: QUEUE, next: QueueOffset(4), opened: Some(opened) };
+        for (here, there) in [((9, 1), (4, 0)), ((0, 0), (9, 1))] {
+            let mut state = state(Lsn(0));
+            state.found_open(QUEUE, opened(here.0, here.1));
+            state.restore(&end(opened(there.0, there.1)));
+            open(&mut state, Level::Async, 1);
+            assert_eq!(state.open_record(QUEUE, 1), None, "recorded since the last crash");
+            assert_eq!(append(&mut state).0.offset, Some(QueueOffset(9)));
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! A store whose steps a test runs, and the history of what it said.
+use super::bucket::Bucket;
 use crate::env::{Env, ManualClock, Timestamp};
 use crate::format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 use crate::journal::simulated::{Dice, SimulatedDisk};
@@ -27,6 +28,8 @@ pub(super) struct Rig {
     pub(super) clock: Arc<ManualClock>,
     /// Where the copy ended when it was opened.
     pub(super) found_end: Lsn,
+    /// What the placement group's record says.
+    pub(super) tiered: Lsn,
 }
 
 impl Rig {
@@ -45,7 +48,8 @@ impl Rig {
         let parts = Parts::open(&config, env, disk_of_parts, None, OnFailure::Stop).unwrap();
         let store = parts.store();
         let found_end = parts.shared.copy(PG).state.lock().end;
-        Rig { disk: disk.clone(), parts, store, clock, found_end }
+        let tiered = PG.first_lsn();
+        Rig { disk: disk.clone(), parts, store, clock, found_end, tiered }
     }
 
     /// Writes what waits.
@@ -92,7 +96,7 @@ impl Rig {
 
     pub(super) fn join(&mut self, epoch: Epoch, base: Lsn) -> Result<Copy, StoreRefused> {
         let store = self.store.clone();
-        let tiered = PG.first_lsn();
+        let tiered = self.tiered;
         self.run(async move { store.join(PG, epoch, base, tiered, JoinedBy::Owner).await })
     }
 
@@ -102,7 +106,7 @@ impl Rig {
         let epoch = state.label.max(Epoch(state.fence.0.saturating_sub(1)));
         let base = match self.seal(epoch, state.end).unwrap() {
             Sealed::End(end) => end,
-            Sealed::Nothing => PG.first_lsn(),
+            Sealed::Nothing => self.tiered,
         };
         self.join(epoch.next(), base).unwrap();
         self.store.log(PG, epoch.next()).unwrap()
@@ -121,6 +125,11 @@ pub(super) fn draft(kind: RecordKind, queue: QueueUid, id: u64, len: usize) -> D
         tail: Bytes::new(),
         patch: Patch { offset_at: Some(0), lsn_at: Some(8), time_at: None },
     }
+}
+
+/// The id that [`draft`] was given, in the record's body.
+fn id_in(body: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(*body.get(16..)?.first_chunk()?))
 }
 
 /// The id that [`draft`] was given.
@@ -163,6 +172,9 @@ pub(super) struct History {
     pub(super) next_id: u64,
     /// The queue at [`Level::Async`].
     pub(super) asynchronous: QueueUid,
+    /// The queue at [`Level::Object`], of a log that is uploaded and trimmed.
+    pub(super) object: Option<QueueUid>,
+    pub(super) bucket: Bucket,
 }
 
 impl History {
@@ -187,9 +199,8 @@ impl History {
         if self.acked.last().is_none_or(|(_, end)| *end < local) {
             self.acked.push((done, local));
         }
-        let of_async = log.watermark(Level::Async);
         for (lsn, sent) in &self.sent {
-            let level = if sent.queue == self.asynchronous { of_async } else { local };
+            let level = log.watermark(self.level(sent.queue));
             if let Some(offset) = sent.offset
                 && *lsn < level
                 && !self
@@ -200,6 +211,30 @@ impl History {
                 self.shown.push((done, sent.queue, offset, sent.id));
             }
         }
+    }
+
+    fn level(&self, queue: QueueUid) -> Level {
+        if queue == self.asynchronous {
+            Level::Async
+        } else if Some(queue) == self.object {
+            Level::Object
+        } else {
+            Level::Local
+        }
+    }
+
+    /// Queues that were forgotten when `done` things were done.
+    fn forgotten(&self, done: usize) -> BTreeSet<QueueUid> {
+        let forgotten = self.forgotten.iter().filter(|(at, _)| *at <= done);
+        forgotten.map(|(_, queue)| *queue).collect()
+    }
+
+    /// Says where queues go on of which the bucket alone may know.
+    pub(super) fn restore(&self, log: &Log, done: usize) {
+        let forgotten = self.forgotten(done);
+        let mut ends = self.bucket.ends(done);
+        ends.retain(|end| !forgotten.contains(&end.queue));
+        log.restore(&ends);
     }
 
     /// Holds a disk that crashed after `done` things against what was said; returns the store that
@@ -217,7 +252,13 @@ impl History {
         let acked = self.acked.iter().filter(|(at, _)| *at <= done).map(|(_, end)| *end).max();
         let acked = acked.unwrap_or_default();
         assert!(state.end >= acked, "acknowledged records are there");
+        rig.tiered = self.bucket.tiered(done);
+        assert!(state.from <= rig.tiered, "INV-FROM: what is missing is in the bucket");
+        let is_empty = state.label == Epoch(0);
+        assert!(is_empty || rig.tiered <= state.end, "what was uploaded was synced");
         let log = rig.take_over();
+        assert_eq!(log.watermark(Level::Object), rig.tiered);
+        self.restore(&log, done);
         self.check_records(&log, done, acked);
         self.check_offsets(&mut rig, &log, done);
         (rig, log)
@@ -226,7 +267,8 @@ impl History {
     fn check_records(&self, log: &Log, done: usize, acked: Lsn) {
         let mut found: BTreeMap<Lsn, (RecordKind, QueueUid, Option<QueueOffset>, u64)> =
             BTreeMap::new();
-        log.replay(Lsn(0), &mut |view| {
+        let from = log.local_from();
+        log.replay(from, &mut |view| {
             found.insert(view.lsn, (view.kind, view.queue, None, id_of(&view)));
         });
         let queues: BTreeSet<QueueUid> = self.sent.values().map(|sent| sent.queue).collect();
@@ -244,13 +286,20 @@ impl History {
             assert!(sent.at <= done, "what is found was sent");
             assert_eq!(*record, (sent.kind, sent.queue, sent.offset, sent.id));
         }
-        let forgotten: BTreeSet<QueueUid> =
-            self.forgotten.iter().filter(|(at, _)| *at <= done).map(|(_, queue)| *queue).collect();
+        let forgotten = self.forgotten(done);
+        assert!(found.keys().all(|lsn| *lsn >= from));
+        let stored: BTreeMap<Lsn, u64> = self
+            .bucket
+            .records(done)
+            .filter_map(|record| Some((record.lsn, id_in(&record.body)?)))
+            .collect();
         let groups_found: BTreeSet<Lsn> = found.keys().map(|lsn| self.sent[lsn].group).collect();
         for (lsn, sent) in &self.sent {
             let must = *lsn < acked || groups_found.contains(&sent.group);
-            if must && !forgotten.contains(&sent.queue) {
+            if must && *lsn >= from && !forgotten.contains(&sent.queue) {
                 assert!(found.contains_key(lsn), "{sent:?} at {lsn} is there, with its group");
+            } else if must && !forgotten.contains(&sent.queue) {
+                assert_eq!(stored.get(lsn), Some(&sent.id), "{sent:?} at {lsn} is in the bucket");
             }
         }
     }
@@ -303,6 +352,7 @@ impl History {
         log.replay(Lsn(0), &mut |view| {
             lives.insert(view.lsn);
         });
+        lives.extend(self.bucket.records(done).map(|record| record.lsn));
         for sent in self.sent.values() {
             lives.extend(entries(log, sent.queue).iter().map(|entry| entry.lsn));
         }
@@ -313,6 +363,7 @@ impl History {
         next.forgotten.retain(|(at, _)| *at <= done);
         next.shown.iter_mut().for_each(|shown| shown.0 = 0);
         next.fences = Vec::new();
+        next.bucket = self.bucket.survived(done);
         next.labels = vec![(rig.disk.done(), log.epoch())];
         next.forgotten.iter_mut().for_each(|forgotten| forgotten.0 = 0);
         next
@@ -330,19 +381,20 @@ pub(super) fn live(
     if dice.below(3) == 0 {
         history.asynchronous = QueueUid(history.next_id * 100 + 9);
     }
-    let asynchronous = history.asynchronous;
     let mut queues: Vec<QueueUid> = (1..4).map(|n| QueueUid(history.next_id * 100 + n)).collect();
-    queues.push(asynchronous);
-    let open = |log: &Log, queue: QueueUid| {
-        log.open_queue(queue, if queue == asynchronous { Level::Async } else { Level::Local });
+    queues.push(history.asynchronous);
+    queues.extend(history.object);
+    let open = |history: &History, log: &Log, queue: QueueUid| {
+        log.open_queue(queue, history.level(queue));
     };
-    queues.iter().for_each(|queue| open(log, *queue));
+    queues.iter().for_each(|queue| open(history, log, *queue));
     for old in log.queues().iter().filter(|queue| !queues.contains(queue)) {
         history.forgotten.push((rig.disk.done(), *old));
         log.forget_queues(&[*old]);
     }
     for _ in 0..steps {
-        match dice.below(24) {
+        // The last steps are for logs that are uploaded.
+        match dice.below(if history.object.is_some() { 28 } else { 24 }) {
             0..10 => {
                 let mut drafts = Vec::new();
                 for _ in 0..=dice.below(3) {
@@ -371,10 +423,21 @@ pub(super) fn live(
                 history.forgotten.push((rig.disk.done(), queues[place]));
                 log.forget_queues(&[queues[place]]);
                 queues[place] = QueueUid(queues[place].0 + 10);
-                open(log, queues[place]);
+                open(history, log, queues[place]);
             }
             22 => {
                 rig.clock.advance(std::time::Duration::from_millis(dice.below(100)));
+            }
+            24..26 => {
+                let bytes_max = [1, 8000, u64::MAX][dice.below(3) as usize];
+                let mut bucket = std::mem::take(&mut history.bucket);
+                bucket.upload(rig, log, bytes_max);
+                history.bucket = bucket;
+            }
+            26 => log.trim(Lsn(log.local_from().0 + dice.below(1 << 16))),
+            27 => {
+                let points = rig.store.trim_points(dice.below(2) * SEGMENT);
+                points.get(&PG).into_iter().for_each(|point| log.trim(*point));
             }
             _ => {
                 rig.step();
@@ -393,7 +456,8 @@ pub(super) fn live(
                 }
                 history.labels.push((rig.disk.done(), epoch.next()));
                 *log = rig.store.log(PG, epoch.next()).unwrap();
-                queues.iter().for_each(|queue| open(log, *queue));
+                history.restore(log, rig.disk.done());
+                queues.iter().for_each(|queue| open(history, log, *queue));
             }
         }
         history.note(rig.disk.done(), log);
@@ -408,10 +472,25 @@ fn assert_full(rig: &Rig, refused: StoreRefused) {
 
 /// The first life on an empty disk.
 pub(super) fn first_life(dice: &mut Dice, steps: u32, segments: u64) -> (Rig, Log, History) {
+    begin_life(dice, steps, segments, None)
+}
+
+/// The same of a log that is uploaded and trimmed, and has a queue at [`Level::Object`].
+pub(super) fn first_tiered_life(dice: &mut Dice, steps: u32, segments: u64) -> (Rig, Log, History) {
+    begin_life(dice, steps, segments, Some(QueueUid(8)))
+}
+
+fn begin_life(
+    dice: &mut Dice,
+    steps: u32,
+    segments: u64,
+    object: Option<QueueUid>,
+) -> (Rig, Log, History) {
     let mut rig = Rig::open(&SimulatedDisk::default(), segments);
     rig.join(Epoch(1), PG.first_lsn()).unwrap();
     let mut log = rig.store.log(PG, Epoch(1)).unwrap();
-    let mut history = History { next_id: 1, asynchronous: QueueUid(9), ..History::default() };
+    let asynchronous = QueueUid(9);
+    let mut history = History { next_id: 1, asynchronous, object, ..History::default() };
     history.labels.push((rig.disk.done(), Epoch(1)));
     live(&mut rig, &mut log, &mut history, dice, steps);
     (rig, log, history)

@@ -7,7 +7,7 @@ use crate::log::{Log, Refused};
 
 const QUEUE: QueueUid = QueueUid(1);
 
-fn begin(disk: &SimulatedDisk, segments: u64) -> (Rig, Log) {
+pub(super) fn begin(disk: &SimulatedDisk, segments: u64) -> (Rig, Log) {
     let mut rig = Rig::open(disk, segments);
     rig.join(Epoch(1), PG.first_lsn()).unwrap();
     let log = rig.store.log(PG, Epoch(1)).unwrap();
@@ -17,7 +17,7 @@ fn begin(disk: &SimulatedDisk, segments: u64) -> (Rig, Log) {
 }
 
 /// Appends and syncs until nothing more is taken; how many were, and the last refusal.
-fn fill(rig: &mut Rig, log: &Log, class: Class) -> (u64, Refused) {
+pub(super) fn fill(rig: &mut Rig, log: &Log, class: Class) -> (u64, Refused) {
     let mut taken = 0;
     let mut last = Refused::Closed;
     for len in [3000, 100, 0] {
