@@ -4,13 +4,14 @@ use super::counters::{Counters, Looked};
 use super::error::ReadError;
 use super::indexes::{Index, IndexKey, Indexes, OTHER_KIND};
 use super::pages::{PAGE_BYTES, Pages, Source};
+use super::shares::Shares;
 use super::view::View;
-use crate::env::Crew;
-use crate::format::object::{Footer, Span, Tail, TailRead};
+use crate::env::{Crew, Env};
+use crate::format::object::{Footer, Record, Span, Tail, TailRead};
 use crate::format::{FormatError, PgId};
 use crate::object::{Bucket, Name, Purpose, Span as Whole};
-use crate::tier::ObjectName;
 use crate::tier::manifest::{Query, Root, RunEntry, RunPage, StartPage, select};
+use crate::tier::{Fetch, ObjectName};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) struct Access {
     pub(super) indexes: Indexes,
     pub(super) counters: Arc<Counters>,
     pub(super) crew: Crew,
+    pub(super) shares: Arc<Shares>,
+    pub(super) env: Env,
 }
 
 impl Source {
@@ -39,33 +42,75 @@ pub(super) fn name_of(name: &ObjectName) -> Name {
 }
 
 impl Access {
-    /// A span of an object, decoded. What does not decode is read once more, past every cache: the
-    /// copy in a cache, or what came over the network, may be what is damaged.
+    /// A span of an object, decoded.
     pub(super) async fn checked<T>(
         &self,
         source: &Source,
         span: Span,
-        (kind, purpose): (Looked, Purpose),
+        how: (Looked, Purpose),
         decode: impl Fn(&Bytes) -> Result<T, FormatError>,
     ) -> Result<T, ReadError> {
+        let bytes = self.bytes(source, span, how).await?;
+        self.or_again(source, span, how, bytes, decode).await
+    }
+
+    /// A span of an object as it lies there.
+    pub(super) async fn bytes(
+        &self,
+        source: &Source,
+        span: Span,
+        (kind, purpose): (Looked, Purpose),
+    ) -> Result<Bytes, ReadError> {
         // A small object is one page: all of it for one request.
-        let by_page = kind == Looked::Page || source.len <= PAGE_BYTES;
-        let bytes = if by_page {
-            self.pages.span(source, span, purpose).await?
+        if kind == Looked::Page || source.len <= PAGE_BYTES {
+            self.pages.span(source, span, purpose).await
         } else {
-            self.pages.past(source, span, kind, purpose).await?
-        };
+            self.pages.past(source, span, kind, purpose).await
+        }
+    }
+
+    /// Decodes bytes of a span. What does not decode is read once more, past every cache: the copy
+    /// in a cache, or what came over the network, may be what is damaged.
+    pub(super) async fn or_again<T>(
+        &self,
+        source: &Source,
+        span: Span,
+        (kind, purpose): (Looked, Purpose),
+        bytes: Bytes,
+        decode: impl Fn(&Bytes) -> Result<T, FormatError>,
+    ) -> Result<T, ReadError> {
         let error = match decode(&bytes) {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         self.counters.damaged(kind);
         tracing::warn!(object = %source.name, at = span.at, %error, "damaged: read again");
-        if by_page {
-            self.pages.forget(source, span);
-        }
+        self.pages.forget(source, span);
         let bytes = self.pages.past(source, span, kind, purpose).await?;
         decode(&bytes).map_err(|error| ReadError::damaged(&source.name, span, error))
+    }
+
+    /// The records of a request's blocks, from its bytes. The crew's other work goes on between two
+    /// blocks.
+    pub(super) async fn decoded(
+        &self,
+        source: &Source,
+        fetch: &Fetch,
+        bytes: &Bytes,
+        how: (Looked, Purpose),
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut records = Vec::new();
+        for block in &fetch.blocks {
+            let part = block.span.of(bytes, fetch.span.at).unwrap_or(&[]);
+            let one = Fetch { span: block.span, blocks: vec![*block] };
+            let decode = |bytes: &Bytes| one.decode(bytes);
+            let part = bytes.slice_ref(part);
+            for block in self.or_again(source, block.span, how, part, decode).await? {
+                records.extend(block.records);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(records)
     }
 
     /// An object's tail.

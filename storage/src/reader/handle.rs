@@ -3,11 +3,14 @@
 use super::access::Access;
 use super::config::ReaderConfig;
 use super::counters::{Counters, Looked, Looks};
+use super::cursor::{Course, Cursor};
 use super::error::ReadError;
+use super::fair::FairKey;
 use super::indexes::Indexes;
 use super::keys::{Found, KeyQuery};
 use super::pages::Pages;
 use super::read::{Chunk, Want};
+use super::shares::Shares;
 use super::view::View;
 use crate::env::{Env, Timestamp};
 use crate::format::object::Record;
@@ -62,7 +65,9 @@ impl Reader {
         let pages = Pages::open(&config, bucket.clone(), Arc::clone(&counters), &crew).await;
         let pages = pages.map_err(OpenRefused::Cache)?;
         let indexes = Indexes::new(&config, Arc::clone(&counters));
-        Ok(Reader { access: Arc::new(Access { bucket, pages, indexes, counters, crew }) })
+        let (shares, env) = (Shares::new(config.catch_up_bytes, env.clone()), env.clone());
+        let access = Access { bucket, pages, indexes, counters, crew, shares, env };
+        Ok(Reader { access: Arc::new(access) })
     }
 
     /// Waits until the pages that are to be on the disk are there. Without it some are read again
@@ -212,6 +217,17 @@ impl Reader {
     pub async fn by_key(&self, views: &[View], query: KeyQuery) -> Result<Found, ReadError> {
         let views = views.to_vec();
         self.ask(move |access| async move { access.by_key(&views, &query).await }).await
+    }
+
+    /// A way through a queue from front to back, which reads ahead. `key`: what the process is fair
+    /// between, a topic mostly.
+    pub fn cursor(&self, view: &View, course: Course, key: FairKey) -> Cursor {
+        Cursor::new(Arc::clone(&self.access), view.clone(), course, key)
+    }
+
+    /// Bytes that cursors have under way or have not given out, and the most that there ever were.
+    pub fn catch_up_bytes(&self) -> (u64, u64) {
+        self.access.shares.under_way()
     }
 
     /// Hands a question to the crew.

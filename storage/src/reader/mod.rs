@@ -23,8 +23,10 @@
 mod access;
 mod config;
 mod counters;
+mod cursor;
 mod error;
 mod fold;
+mod fair;
 mod handle;
 mod indexes;
 mod keys;
@@ -32,13 +34,17 @@ mod operations;
 mod pages;
 mod read;
 mod seek;
+mod shares;
 mod view;
+mod window;
 
 pub use config::{
     CATCH_UP_BYTES, DISK_BYTES, DiskCache, INDEX_BYTES, MEMORY_BYTES, ReaderConfig, THREADS,
 };
 pub use counters::{Looked, Looks};
+pub use cursor::{Course, Cursor};
 pub use error::ReadError;
+pub use fair::FairKey;
 pub use handle::{OpenRefused, Reader};
 pub use keys::{Found, KeyQuery, SEARCH_OBJECTS_MAX};
 pub use read::{Chunk, Want};

@@ -159,6 +159,17 @@ impl Pages {
         })
     }
 
+    /// A span if all of it is in memory.
+    pub(super) fn in_memory(&self, object: &Source, span: Span) -> Option<Bytes> {
+        let numbers = pages_of(span);
+        let page = |number| {
+            let page = self.cache.memory().get(&PageKey { object: object.id, number })?;
+            Some(page.value().clone())
+        };
+        let pages: Vec<Option<Bytes>> = numbers.clone().map(page).collect();
+        joined(pages, u64::from(*numbers.start()) * PAGE_BYTES, span)
+    }
+
     /// A span as it is in the bucket, past every cache.
     pub(super) async fn past(
         &self,

@@ -50,7 +50,6 @@ impl Access {
         from: QueueOffset,
         want: Want,
     ) -> Result<Chunk, ReadError> {
-        let from = from.max(self.start_of(view, queue).await?);
         let mut walk = Walk::new(view.clone(), queue, from, Purpose::Read);
         let mut chunk = Chunk { next: from, ..Chunk::default() };
         let Want { messages, bytes, tags } = want;
@@ -60,7 +59,8 @@ impl Access {
                 chunk.ended = true;
                 break;
             };
-            let of = (view.pg(), queue);
+            let (of, from) = ((view.pg(), queue), from.max(walk.start()));
+            chunk.next = chunk.next.max(from);
             let Choice { fetches, next, is_enough } = choose(&place, of, chunk.next, &mut room);
             let source = Source::of(view.pg(), &place.entry);
             let read = |fetch: Fetch| {
@@ -87,11 +87,8 @@ impl Access {
         kind: Looked,
         purpose: Purpose,
     ) -> Result<Vec<Record>, ReadError> {
-        let decode = |bytes: &_| fetch.decode(bytes);
-        let blocks = self.checked(source, fetch.span, (kind, purpose), decode).await?;
-        // Decoding takes a while; others of the crew may want to go on.
-        tokio::task::yield_now().await;
-        Ok(blocks.into_iter().flat_map(|block| block.records).collect())
+        let bytes = self.bytes(source, fetch.span, (kind, purpose)).await?;
+        self.decoded(source, fetch, &bytes, (kind, purpose)).await
     }
 
     pub(super) async fn offset_at_time(

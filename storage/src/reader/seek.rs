@@ -26,6 +26,8 @@ pub(super) struct Walk {
     view: View,
     queue: QueueUid,
     from: QueueOffset,
+    /// Nothing before is kept; known once an object was asked for.
+    start: QueueOffset,
     purpose: Purpose,
     /// The last that was given; `None`: the walk begins.
     at: Option<Key>,
@@ -33,21 +35,29 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(view: View, queue: QueueUid, from: QueueOffset, purpose: Purpose) -> Walk {
-        Walk { view, queue, from, purpose, at: None }
+        Walk { view, queue, from, start: QueueOffset(0), purpose, at: None }
     }
 
-    /// The next object with a message of the queue at or after where the walk begins. Not cancel
-    /// safe.
+    /// The first offset that is kept; 0 before the first object was asked for.
+    pub(super) const fn start(&self) -> QueueOffset {
+        self.start
+    }
+
+    /// The next object with a message of the queue at or after where the walk begins. Cancel safe.
     pub(super) async fn next(&mut self, access: &Access) -> Result<Option<Place>, ReadError> {
+        if self.at.is_none() {
+            self.start = access.start_of(&self.view, self.queue).await?;
+            self.from = self.from.max(self.start);
+        }
         loop {
             let found = match self.at {
                 None => access.find(&self.view, self.queue, self.from, self.purpose).await?,
                 Some(key) => access.after(&self.view, self.queue, key).await?,
             };
             let Some(entry) = found else { return Ok(None) };
-            self.at = Some(entry.key());
             let pg = self.view.pg();
             let tail = access.tail(pg, &entry, self.purpose).await?;
+            self.at = Some(entry.key());
             if tail.queues.blocks(pg, self.queue, self.from).next().is_some() {
                 return Ok(Some(Place { entry, tail }));
             }
