@@ -77,7 +77,7 @@ impl History {
     }
 
     /// As the others, where `local` is what is to be seen of `log`.
-    pub(super) fn over(
+    pub(crate) fn over(
         log: Log,
         local: Box<dyn Local>,
         starts: BTreeMap<QueueUid, QueueOffset>,

@@ -112,11 +112,13 @@ impl Loader for Bucket {
 pub(crate) struct Cut {
     log: Log,
     below: Arc<Mutex<BTreeMap<QueueUid, QueueOffset>>>,
+    /// The frames are gone, and the index does not know yet.
+    pub(crate) is_unreadable: Arc<AtomicBool>,
 }
 
 impl Cut {
     pub(crate) fn of(log: Log) -> Cut {
-        Cut { log, below: Arc::default() }
+        Cut { log, below: Arc::default(), is_unreadable: Arc::default() }
     }
 
     pub(crate) fn cut(&self, queue: QueueUid, below: QueueOffset) {
@@ -146,6 +148,7 @@ impl Local for Cut {
     fn read(&self, lsn: Lsn) -> Result<RecordView, ReadError> {
         let record = self.log.read(lsn)?;
         let is_cut = record.offset < self.first(record.queue);
+        let is_cut = is_cut || self.is_unreadable.load(Ordering::SeqCst);
         if is_cut && record.kind == RecordKind::Message {
             return Err(ReadError::Gone(lsn));
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use storage::format::QueueOffset;
 
 mod model;
+mod snapshot;
 
 const GROUP: GroupUid = GroupUid(5);
 const QUEUE: QueueUid = QueueUid(6);
@@ -333,6 +334,39 @@ fn a_group_that_holds_too_much_gets_nothing_new_until_it_acknowledges() {
     world.ack(&held[7].2).unwrap();
     assert_eq!(seen(&world.receive(&queue, 9)), [(IN_FLIGHT_MAX as u64, 1)]);
     assert_eq!(world.replayed(), world.state);
+}
+
+#[test]
+fn what_is_not_in_memory_is_named_and_neither_passed_over_nor_done_with() {
+    let (mut world, mut queue) = (World::default(), queue(6));
+    queue.absent = [2, 4].into();
+    let filter = Filter::All;
+    let visible_at = world.now.plus(Duration::from_secs(10));
+    let (picked, _) = world.receive_as(&queue, &ask(&filter, 9, visible_at));
+    assert_eq!((picked.picks.len(), picked.missing, picked.more), (2, Some(QueueOffset(2)), false));
+    assert_eq!(world.state.progress(ID).unwrap().next, QueueOffset(2));
+    queue.absent.remove(&2);
+    assert_eq!(seen(&world.receive(&queue, 9)), [(2, 1), (3, 1)]);
+    queue.absent = [1, 4].into();
+    world.later(10_000);
+    let (picked, _) = world.receive_as(&queue, &ask(&filter, 9, Timestamp(20_000)));
+    let offsets: Vec<u64> = picked.picks.iter().map(|pick| pick.offset.0).collect();
+    assert_eq!((offsets, picked.missing), (vec![0, 2, 3], Some(QueueOffset(1))));
+    assert_eq!(world.state.progress(ID).unwrap().in_flight, 4);
+    assert!(world.state.has_more(world.now, ID, &queue));
+}
+
+#[test]
+fn a_new_group_whose_first_place_is_not_in_memory_waits_with_its_place() {
+    let (mut world, mut queue) = (World::default(), queue(6));
+    queue.absent = (0..6).collect();
+    let filter = Filter::All;
+    let ask = ask(&filter, 9, Timestamp(1));
+    let (picked, _) = world.receive_as(&queue, &ask);
+    assert_eq!((picked.ops.len(), picked.missing), (0, Some(QueueOffset(0))));
+    let (picked, _) = world.receive_as(&queue, &Ask { start: Start::Earliest, ..ask });
+    assert_eq!((picked.ops.len(), picked.missing), (1, Some(QueueOffset(0))));
+    assert_eq!(world.state.progress(ID).unwrap().next, QueueOffset(0));
 }
 
 const NOBODY: Outside<'static> = Outside {

@@ -5,6 +5,7 @@ mod parked;
 mod reset;
 mod settled;
 mod started;
+mod tiered;
 mod world;
 
 use super::filter::{Filter, FilterLanguage};

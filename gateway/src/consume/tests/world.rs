@@ -1,7 +1,8 @@
 //! A gateway's consumption with a topic, a group and a log for each placement group.
 
 use super::*;
-use crate::history::History;
+use crate::history::testing::{Bucket, Cut};
+use crate::history::{History, Loader};
 use crate::record;
 use bytes::Bytes;
 use metadata::model::{Cluster, Group, GroupSpec, Topic, TopicQueue, TopicSpec};
@@ -26,6 +27,8 @@ pub(super) struct World {
     /// A group that gives nothing up.
     pub(super) patient: Arc<Group>,
     disk: Arc<Disk>,
+    /// What is to be seen of the logs, above a bucket.
+    pub(super) cuts: BTreeMap<PgId, Cut>,
     /// Whether clients are alive.
     pub(super) alive: Arc<AtomicBool>,
     delivered: Arc<AtomicU64>,
@@ -111,7 +114,40 @@ impl World {
         world
     }
 
+    /// The same logs above a bucket, of which nothing is in the bucket yet. This one is over.
+    pub(super) fn above(&self, bucket: &Arc<Bucket>) -> World {
+        self.consume.stop();
+        let logs = self.disk.logs.iter();
+        let cuts: BTreeMap<PgId, Cut> = logs.map(|(pg, log)| (*pg, Cut::of(log.clone()))).collect();
+        let (disk, topic, env) = (Arc::clone(&self.disk), Arc::clone(&self.topic), Env::system());
+        let history = |log: &Log| {
+            let cut = Box::new(cuts[&log.pg()].clone());
+            let remote = (Arc::clone(bucket) as Arc<dyn Loader>, env.clone());
+            History::over(log.clone(), cut, BTreeMap::new(), Some(remote))
+        };
+        let world = World::with(env.clone(), disk, topic, &history);
+        World { cuts, ..world }
+    }
+
+    /// Moves every message of the topic to the bucket.
+    pub(super) fn tier(&self, bucket: &Bucket) {
+        for queue in self.topic.queues() {
+            let (log, cut) = (&self.disk.logs[&queue.pg], &self.cuts[&queue.pg]);
+            bucket.tier(log, queue.uid);
+            cut.cut(queue.uid, log.bounds(queue.uid).visible_end);
+        }
+    }
+
     fn at(env: Env, disk: Arc<Disk>, topic: Arc<Topic>) -> World {
+        World::with(env, disk, topic, &|log| History::of_log(log.clone()))
+    }
+
+    fn with(
+        env: Env,
+        disk: Arc<Disk>,
+        topic: Arc<Topic>,
+        history: &dyn Fn(&Log) -> History,
+    ) -> World {
         let group = World::group("group", 7);
         let patient = World::group("patient", 8);
         let patient = Arc::new(Group { max_attempts: u32::MAX, ..Group::clone(&patient) });
@@ -131,10 +167,22 @@ impl World {
         };
         let consume = Consume::new(env.clone(), &SECRET, neighbours);
         for log in disk.logs.values() {
-            consume.adopt(History::of_log(log.clone()), Replay::default(), |_| true).unwrap();
+            consume.adopt(history(log), Replay::default(), |_| true).unwrap();
         }
-        let turn = AtomicUsize::new(0);
-        World { env, consume, topic, group, patient, disk, alive, delivered, dead_letters, turn }
+        let (turn, cuts) = (AtomicUsize::new(0), BTreeMap::new());
+        World {
+            env,
+            consume,
+            topic,
+            group,
+            patient,
+            disk,
+            cuts,
+            alive,
+            delivered,
+            dead_letters,
+            turn,
+        }
     }
 
     pub(super) fn cluster() -> Cluster {

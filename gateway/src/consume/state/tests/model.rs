@@ -1,7 +1,8 @@
-//! Any history of sends, receives, acks, changes, takebacks, time and restarts against a model that
-//! knows for each message only who has it until when.
+//! Any history of sends, receives, acks, changes, takebacks, time, restarts and messages that leave
+//! the memory, against a model that knows for each message only who has it until when.
 
 use super::*;
+use crate::consume::Replay;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -10,15 +11,30 @@ const MAX_ATTEMPTS: u32 = 3;
 #[derive(Clone, Debug)]
 enum Action {
     Send(usize),
-    Receive { max: usize, leased: bool },
+    Receive {
+        max: usize,
+        leased: bool,
+    },
     Ack(prop::sample::Index),
-    Change { which: prop::sample::Index, ms: u64, suspend: bool },
+    Change {
+        which: prop::sample::Index,
+        ms: u64,
+        suspend: bool,
+    },
     Nack(prop::sample::Index),
     GiveUp(prop::sample::Index),
     Later(u64),
     Goodbye,
     Reset(prop::sample::Index),
+    /// Messages leave the memory, until they are loaded.
+    Leave {
+        from: prop::sample::Index,
+        count: u64,
+    },
+    /// With every operation replayed.
     Restart,
+    /// With a snapshot that was made somewhere on the way, and the operations from before it on.
+    RestartFrom(prop::sample::Index),
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -34,7 +50,9 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (1u64..40_000).prop_map(Action::Later),
         1 => Just(Action::Goodbye),
         1 => index().prop_map(Action::Reset),
+        2 => (index(), 1u64..20).prop_map(|(from, count)| Action::Leave { from, count }),
         1 => Just(Action::Restart),
+        1 => index().prop_map(Action::RestartFrom),
     ]
 }
 
@@ -105,7 +123,7 @@ impl Run {
             let fate = Fate::Held { until, attempt, again: attempt + 1, pop: claim.pop };
             self.model.fates.insert(pick.offset.0, fate);
         }
-        if picked.picks.len() < max && !picked.more {
+        if picked.picks.len() < max && !picked.more && picked.missing.is_none() {
             // Nothing that could have been handed out was kept back.
             let new = (0..self.queue.tags.len() as u64).find(|o| !self.model.fates.contains_key(o));
             assert_eq!(new, None);
@@ -113,7 +131,30 @@ impl Run {
             assert!(!self.model.fates.values().any(due));
         }
         self.model.handles.extend(claims);
-        picked.more
+        picked.missing.into_iter().for_each(|at| self.load(at));
+        picked.more || picked.missing.is_some()
+    }
+
+    /// Brings a place that was named, and some behind it. It was missing, and so each time something
+    /// is gained.
+    fn load(&mut self, at: QueueOffset) {
+        assert!(self.queue.absent.remove(&at.0));
+        self.queue.absent.retain(|offset| !(at.0..at.0 + 5).contains(offset));
+    }
+
+    fn restart_from(&mut self, operations: usize) {
+        let log = &self.world.log;
+        let mut before = State::default();
+        for (lsn, _, op) in &log[..operations] {
+            before.apply(*lsn, op);
+        }
+        let state = State::restore(&before.snapshot()).unwrap();
+        let applied = log.get(operations).map_or(Lsn(u64::MAX), |(lsn, _, _)| *lsn);
+        let mut replay = Replay::from(applied, state);
+        for (lsn, bytes, op) in &log[operations / 2..] {
+            replay.apply(*lsn, record_kind(op), op.queue, bytes).unwrap();
+        }
+        self.world.state = replay.into_state();
     }
 
     fn claim(&self, which: &prop::sample::Index) -> Option<Claim> {
@@ -213,7 +254,15 @@ impl Run {
                 self.follow(ops);
             }
             Action::Reset(to) => self.reset(to.index(self.queue.tags.len() + 1) as u64),
+            Action::Leave { from, count } => {
+                let from = from.index(self.queue.tags.len() + 1) as u64;
+                let end = (from + count).min(self.queue.tags.len() as u64);
+                self.queue.absent.extend(from..end);
+            }
             Action::Restart => self.world.state = self.world.replayed(),
+            Action::RestartFrom(operation) => {
+                self.restart_from(operation.index(self.world.log.len() + 1));
+            }
         }
     }
 
@@ -235,7 +284,68 @@ impl Run {
     }
 }
 
+fn record_kind(op: &Op) -> storage::RecordKind {
+    use crate::consume::ops::OpKind;
+    match op.kind() {
+        OpKind::Pop => storage::RecordKind::Pop,
+        OpKind::Ack => storage::RecordKind::Ack,
+        OpKind::Change => storage::RecordKind::ChangeInvisible,
+        OpKind::Offset => storage::RecordKind::Offset,
+        OpKind::DeadLetter => storage::RecordKind::DeadLetter,
+    }
+}
+
+/// What a receive hands out in all, with what is named loaded in between: each message's attempt,
+/// and what was given up.
+fn handed_out(world: &mut World, queue: &mut Queue) -> (BTreeMap<u64, u32>, BTreeSet<u64>) {
+    let (mut handed, mut given_up) = (BTreeMap::new(), BTreeSet::new());
+    let filter = Filter::parse(FilterLanguage::Tag, "a").unwrap();
+    let until = world.now.plus(Duration::from_secs(10));
+    loop {
+        let (picked, _) = world.receive_as(queue, &ask(&filter, usize::MAX, until));
+        for Exhausted { offset, attempt, .. } in &picked.exhausted {
+            let step = Step::DeadLetter { offset: *offset, attempt: *attempt };
+            world.write(vec![Op { group: GROUP, queue: QUEUE, step }]);
+            given_up.insert(offset.0);
+        }
+        for pick in &picked.picks {
+            assert_eq!(handed.insert(pick.offset.0, pick.attempt), None, "twice");
+        }
+        match picked.missing {
+            Some(at) => assert!(queue.absent.remove(&at.0), "named twice: {at}"),
+            None => return (handed, given_up),
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn with_holes_that_are_loaded_when_named_the_same_is_handed_out(
+        tags in vec(prop::sample::select(vec!["a", "b"]), 0..60),
+        first in 0..10u64,
+        rounds in vec((vec(any::<prop::sample::Index>(), 0..30), 0..15_000u64), 1..8),
+    ) {
+        let first = first.min(tags.len() as u64);
+        let mut whole = Queue { tags, first, ..Queue::default() };
+        let mut holey = Queue { tags: whole.tags.clone(), first, ..Queue::default() };
+        let (mut one, mut other) = (World::default(), World::default());
+        for (absent, ms) in rounds {
+            let end = whole.tags.len();
+            holey.absent =
+                absent.iter().filter(|_| end > 0).map(|at| at.index(end) as u64).collect();
+            let handed = handed_out(&mut one, &mut whole);
+            prop_assert_eq!(&handed, &handed_out(&mut other, &mut holey));
+            // Every third is done with.
+            let done: Spans = handed.0.keys().filter(|at| *at % 3 == 0).map(|at| QueueOffset(*at)).collect();
+            let ack = Op { group: GROUP, queue: QUEUE, step: Step::Ack(done) };
+            for world in [&mut one, &mut other] {
+                world.write(vec![ack.clone()]);
+                world.later(ms);
+            }
+            prop_assert_eq!(one.state.progress(ID), other.state.progress(ID));
+        }
+    }
+
     #[test]
     fn any_history_is_at_least_once_and_replays(actions in vec(action(), 0..80)) {
         let mut run =
