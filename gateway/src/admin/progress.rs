@@ -45,7 +45,7 @@ pub(super) async fn put(
     let queues = queues(&topic, &wanted)?;
     let to = position(wanted.to);
     let moved = if wanted.dry_run {
-        broker.consume.would_reset(&group, &queues, to)?
+        broker.consume.would_reset(&group, &queues, to).await?
     } else {
         let moved = broker.consume.reset(&group, &queues, to).await?;
         tracing::info!(group = %group.name, topic = %topic.name, ?to, "group moved");
@@ -122,6 +122,7 @@ impl From<ResetRefused> for Problem {
         let text = refused.to_string();
         let hint = match refused {
             ResetRefused::NotServedHere(_) => "nothing was moved; ask the gateway that serves it",
+            ResetRefused::NotLoaded(_) => "nothing was moved; ask again",
             ResetRefused::Write(
                 WriteRefused::Full { .. }
                 | WriteRefused::IndexFull { .. }

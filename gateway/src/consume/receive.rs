@@ -71,9 +71,6 @@ impl Consume {
                 if !deliveries.is_empty() {
                     return Ok(deliveries);
                 }
-            } else if look.more {
-                // The filter passes over many; others run meanwhile.
-                tokio::task::yield_now().await;
             } else if let Some(missing) = look.missing {
                 if has_loaded && inner.env.monotonic() >= load_until {
                     // What was loaded holds nothing for this group; the cursor is behind it.
@@ -84,6 +81,9 @@ impl Consume {
                     Err(LoadFailed::Busy) if inner.rest(load_until).await => {}
                     Err(failed) => return Err(failed.into()),
                 }
+            } else if look.more {
+                // The filter passes over many; others run meanwhile.
+                tokio::task::yield_now().await;
             } else {
                 let left = until.saturating_sub(inner.env.monotonic());
                 if left.is_zero() || !inner.wait(&line, left).await? {
@@ -154,7 +154,8 @@ impl Inner {
                 break;
             }
         }
-        if left == 0 || (look.more && !look.taken.is_empty()) {
+        let leaves_some = look.more || look.missing.is_some();
+        if left == 0 || (leaves_some && !look.taken.is_empty()) {
             self.pass_on(now, request, shares, line);
         }
         Ok(look)

@@ -51,6 +51,9 @@ pub enum ResetRefused {
     /// Another gateway owns a placement group of the topic. Nothing was moved.
     #[error("placement group {0} is not served here")]
     NotServedHere(PgId),
+    /// The messages of that time cannot be found now. Nothing was moved.
+    #[error(transparent)]
+    NotLoaded(#[from] LoadFailed),
     /// It could not be recorded for every queue.
     #[error(transparent)]
     Write(#[from] WriteRefused),

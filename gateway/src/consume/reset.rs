@@ -42,8 +42,16 @@ pub struct QueueReset {
     pub voided: u64,
 }
 
-/// A placement group here, and the queues that are meant of it.
-type Share = (Arc<Pg>, Vec<TopicQueue>);
+/// Where a queue's cursor is to be put, once times are offsets.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Earliest,
+    Latest,
+    Offset(QueueOffset),
+}
+
+/// A placement group here, and the queues that are meant of it with their places.
+type Share = (Arc<Pg>, Vec<(TopicQueue, Place)>);
 
 impl Consume {
     /// Moves the group on these queues of one topic, forwards or back. What is in flight there is
@@ -65,18 +73,18 @@ impl Consume {
         let inner = &self.0;
         let uid = GroupUid(group.uid);
         let (mut resets, mut ends) = (BTreeMap::new(), Vec::new());
-        for (pg, queues) in self.served(queues)? {
+        for (pg, queues) in self.served(queues, to).await? {
             let mut machine = pg.lock();
             let mut ops = Vec::with_capacity(queues.len());
-            for queue in &queues {
+            for (queue, place) in &queues {
                 let id = CursorId { group: uid, queue: queue.uid };
-                let reset = decide(&pg, &machine.state, id, queue, to);
+                let reset = decide(&pg, &machine.state, id, queue, *place);
                 ops.push(Op { group: uid, queue: queue.uid, step: Step::Reset(reset.after) });
                 resets.insert(queue.uid, reset);
             }
             let (end, _) = pg.write(&mut machine, &ops)?;
             drop(machine);
-            for queue in &queues {
+            for (queue, _) in &queues {
                 inner.lines.wake(CursorId { group: uid, queue: queue.uid });
             }
             ends.push((pg, end));
@@ -91,8 +99,8 @@ impl Consume {
     /// What [`Consume::reset`] would do now; does nothing.
     ///
     /// # Errors
-    /// [`ResetRefused::NotServedHere`].
-    pub fn would_reset(
+    /// [`ResetRefused`], but for [`ResetRefused::Write`].
+    pub async fn would_reset(
         &self,
         group: &Group,
         queues: &[TopicQueue],
@@ -100,28 +108,38 @@ impl Consume {
     ) -> Result<Vec<QueueReset>, ResetRefused> {
         let uid = GroupUid(group.uid);
         let mut resets = BTreeMap::new();
-        for (pg, queues) in self.served(queues)? {
+        for (pg, queues) in self.served(queues, to).await? {
             let machine = pg.lock();
-            for queue in &queues {
+            for (queue, place) in &queues {
                 let id = CursorId { group: uid, queue: queue.uid };
-                resets.insert(queue.uid, decide(&pg, &machine.state, id, queue, to));
+                resets.insert(queue.uid, decide(&pg, &machine.state, id, queue, *place));
             }
         }
         Ok(queues.iter().filter_map(|queue| resets.remove(&queue.uid)).collect())
     }
 
-    /// The queues by their placement group, all of which are here. Those that hold no messages are
-    /// left out.
-    fn served(&self, queues: &[TopicQueue]) -> Result<Vec<Share>, ResetRefused> {
-        let mut by_pg: BTreeMap<PgId, Vec<TopicQueue>> = BTreeMap::new();
+    /// The queues by their placement group, all of which are here, and where to put the cursor.
+    /// Those that hold no messages are left out.
+    async fn served(
+        &self,
+        queues: &[TopicQueue],
+        to: Position,
+    ) -> Result<Vec<Share>, ResetRefused> {
+        let mut by_pg: BTreeMap<PgId, Share> = BTreeMap::new();
         for queue in queues.iter().filter(|queue| queue.uid != NEVER_OPENED) {
-            by_pg.entry(queue.pg).or_default().push(*queue);
+            let pg = self.0.pg(queue.pg).ok_or(ResetRefused::NotServedHere(queue.pg))?;
+            let place = match to {
+                Position::Earliest => Place::Earliest,
+                Position::Latest => Place::Latest,
+                Position::Offset(offset) => Place::Offset(offset),
+                Position::Time(at) => {
+                    Place::Offset(pg.history.offset_at_time(queue.uid, at).await?)
+                }
+            };
+            let share = by_pg.entry(queue.pg).or_insert_with(|| (pg, Vec::new()));
+            share.1.push((*queue, place));
         }
-        let served = |(id, queues)| {
-            let pg = self.0.pg(id).ok_or(ResetRefused::NotServedHere(id))?;
-            Ok((pg, queues))
-        };
-        by_pg.into_iter().map(served).collect()
+        Ok(by_pg.into_values().collect())
     }
 }
 
@@ -130,15 +148,14 @@ fn decide(
     state: &super::state::State,
     id: CursorId,
     queue: &TopicQueue,
-    to: Position,
+    place: Place,
 ) -> QueueReset {
     let index = pg.index(queue.uid);
     let (first, end) = (index.first().min(index.end()), index.end());
-    let after = match to {
-        Position::Earliest => first,
-        Position::Latest => end,
-        Position::Offset(offset) => offset,
-        Position::Time(at) => pg.log().offset_at_time(queue.uid, at),
+    let after = match place {
+        Place::Earliest => first,
+        Place::Latest => end,
+        Place::Offset(offset) => offset,
     };
     let progress = state.progress(id);
     QueueReset {

@@ -58,12 +58,16 @@ fn standing(pg: &Pg, id: CursorId, progress: Progress) -> Standing {
     }
 }
 
-/// When the first message at or after `from` was stored.
+/// When the first message at or after `from` was stored. One that is not in memory is older than
+/// all that are local: the oldest of these stands for it, since nobody waits here.
 fn stored(pg: &Pg, queue: QueueUid, from: QueueOffset) -> Option<Timestamp> {
-    let mut found = None;
-    pg.log().scan(queue, from, &mut |entry| {
-        found = Some(entry.time);
-        ControlFlow::Break(())
-    });
-    found
+    let here = pg.history.entries_here(queue, from, 1);
+    let mut oldest = here.entries.first().map(|entry| entry.time);
+    if here.missing.is_some() && oldest.is_none() {
+        pg.log().scan(queue, from, &mut |entry| {
+            oldest = Some(entry.time);
+            ControlFlow::Break(())
+        });
+    }
+    oldest
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use storage::env::Timestamp;
 use storage::format::object::Record;
 use storage::format::{QueueOffset, QueueUid};
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ pub struct Loaded {
     pub next: QueueOffset,
 }
 
-/// Reads messages that the local log no longer has.
+/// Finds and reads messages that the local log no longer has.
 #[async_trait]
 pub trait Loader: Send + Sync + 'static {
     /// The messages of a queue from an offset on, a stretch of them as long as is good to read at
@@ -32,6 +33,17 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// [`LoadFailed::Store`]; with the loader's own repeats behind it.
     async fn load(&self, queue: QueueUid, from: QueueOffset) -> Result<Loaded, LoadFailed>;
+
+    /// The offset of a queue's first message there that was stored at or after a time; `None` if
+    /// there is none. What was below the local log when this was called must be seen.
+    ///
+    /// # Errors
+    /// [`LoadFailed::Store`].
+    async fn offset_at_time(
+        &self,
+        queue: QueueUid,
+        at: Timestamp,
+    ) -> Result<Option<QueueOffset>, LoadFailed>;
 }
 
 /// Why a place is not in memory now. Asking again later is safe.

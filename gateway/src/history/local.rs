@@ -1,6 +1,7 @@
 //! What history asks of a placement group's local log.
 
 use std::ops::ControlFlow;
+use storage::env::Timestamp;
 use storage::format::{Lsn, QueueOffset, QueueUid};
 use storage::{Bounds, Entry, Log, ReadError, RecordView};
 
@@ -17,6 +18,9 @@ pub trait Local: Send + Sync + 'static {
         from: QueueOffset,
         each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     );
+
+    /// The first visible message stored at or after a time; see [`Log::offset_at_time`].
+    fn offset_at_time(&self, queue: QueueUid, at: Timestamp) -> QueueOffset;
 
     /// The record at a position.
     ///
@@ -37,6 +41,10 @@ impl Local for Log {
         each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     ) {
         Log::scan(self, queue, from, each);
+    }
+
+    fn offset_at_time(&self, queue: QueueUid, at: Timestamp) -> QueueOffset {
+        Log::offset_at_time(self, queue, at)
     }
 
     fn read(&self, lsn: Lsn) -> Result<RecordView, ReadError> {

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use storage::env::Env;
+use storage::env::{Env, Timestamp};
 use storage::format::object::Record;
 use storage::format::{Lsn, QueueOffset, QueueUid};
 use storage::{Entry, Log, ReadError, RecordView};
@@ -221,6 +221,30 @@ impl History {
             }
         }
         Err(LoadFailed::Busy)
+    }
+
+    /// The offset of a queue's first visible message that was stored at or after a time; the visible
+    /// end if there is none.
+    ///
+    /// # Errors
+    /// [`LoadFailed`].
+    pub async fn offset_at_time(
+        &self,
+        queue: QueueUid,
+        at: Timestamp,
+    ) -> Result<QueueOffset, LoadFailed> {
+        let (first, local_from) = {
+            let index = self.index(queue);
+            (index.first(), index.bounds.first)
+        };
+        let local = self.0.local.offset_at_time(queue, at);
+        let Some(remote) = &self.0.remote else { return Ok(local) };
+        // Where an older message is local too, none below is of that time.
+        if local > local_from || first >= local_from {
+            return Ok(local);
+        }
+        let tiered = remote.loader.offset_at_time(queue, at).await?;
+        Ok(tiered.unwrap_or(local).clamp(first, local.max(first)))
     }
 
     /// Brings a place that was named as missing into memory, with what follows it. Cancel safe: the

@@ -105,6 +105,19 @@ impl Loader for Bucket {
         };
         Ok(Loaded { records, next })
     }
+
+    async fn offset_at_time(
+        &self,
+        queue: QueueUid,
+        at: Timestamp,
+    ) -> Result<Option<QueueOffset>, LoadFailed> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(LoadFailed::Store(Arc::from("it is down")));
+        }
+        let queues = self.queues.lock();
+        let mut all = queues.get(&queue).into_iter().flatten().map(|(_, record)| record);
+        Ok(all.find(|one| one.time >= at).map(|one| one.offset))
+    }
 }
 
 /// A log of whose queues everything below an offset is not to be seen, as if it had been trimmed.
@@ -143,6 +156,10 @@ impl Local for Cut {
         each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     ) {
         self.log.scan(queue, from.max(self.first(queue)), each);
+    }
+
+    fn offset_at_time(&self, queue: QueueUid, at: Timestamp) -> QueueOffset {
+        self.log.offset_at_time(queue, at).max(self.bounds(queue).first)
     }
 
     fn read(&self, lsn: Lsn) -> Result<RecordView, ReadError> {

@@ -15,6 +15,8 @@ use storage::format::object::Record;
 use storage::format::{Lsn, QueueOffset, QueueUid};
 use storage::{Bounds, Entry, ReadError, RecordView};
 
+mod service;
+
 const QUEUE: QueueUid = QueueUid(6);
 /// Offsets of the tests' queue.
 const OFFSETS: u64 = 120;
@@ -172,6 +174,10 @@ impl Local for Shrinking {
             }
             self.shrink();
         }
+    }
+
+    fn offset_at_time(&self, _: QueueUid, at: Timestamp) -> QueueOffset {
+        QueueOffset(at.0)
     }
 
     fn read(&self, lsn: Lsn) -> Result<RecordView, ReadError> {

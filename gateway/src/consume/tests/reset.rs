@@ -15,7 +15,8 @@ async fn a_group_that_was_moved_back_receives_again_also_after_a_restart() {
     let got = world.receive(&world.ask()).await;
     world.ack(&got[0]).await.unwrap();
     let queues = world.topic.queues();
-    let planned = world.consume.would_reset(&world.group, queues, Position::Earliest).unwrap();
+    let planned =
+        world.consume.would_reset(&world.group, queues, Position::Earliest).await.unwrap();
     let done = world.consume.reset(&world.group, queues, Position::Earliest).await.unwrap();
     assert_eq!(planned, done, "a look moves nothing");
     assert_eq!(positions(&done), [(Some(1), 0, 1), (Some(0), 0, 2)]);
