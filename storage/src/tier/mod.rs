@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod merge;
 mod name;
 mod read;
+pub mod rebuild;
 #[cfg(test)]
 pub(crate) mod sample;
 mod writer;

@@ -159,19 +159,19 @@ fn parse(text: &str) -> Option<ObjectName> {
     }
 }
 
-fn hex(text: &str) -> Option<u64> {
+pub(super) fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-fn pg_id(text: &str) -> Option<PgId> {
+pub(super) fn pg_id(text: &str) -> Option<PgId> {
     PgId::new(text.parse().ok()?)
 }
 
-fn epoch_of(text: &str) -> Option<Epoch> {
+pub(super) fn epoch_of(text: &str) -> Option<Epoch> {
     u32::from_str_radix(text, 16).ok().map(Epoch)
 }
 
-fn object_id(text: &str) -> Option<ObjectId> {
+pub(super) fn object_id(text: &str) -> Option<ObjectId> {
     let (id, nonce) = text.split_once('-')?;
     Some(ObjectId { id: hex(id)?, nonce: u32::from_str_radix(nonce, 16).ok()? })
 }
