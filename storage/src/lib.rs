@@ -1,5 +1,6 @@
 //! Durable logs over a local journal, and the object store that they are sealed into. Knows
 //! placement groups, queues and opaque records, and no RocketMQ word.
+pub mod audit;
 pub mod env;
 pub mod format;
 mod histogram;

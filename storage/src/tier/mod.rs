@@ -14,10 +14,11 @@ mod bundle;
 pub mod manifest;
 pub mod merge;
 mod name;
+pub mod proof;
 mod read;
 pub mod rebuild;
-#[cfg(test)]
-pub(crate) mod sample;
+#[cfg(any(test, feature = "testing"))]
+pub mod sample;
 mod writer;
 
 pub use bundle::{Bundle, BundleBuilder, BundleRefused, Frame, Knowledge};

@@ -12,25 +12,37 @@ use bytes::Bytes;
 use std::collections::HashMap;
 
 /// A log that grows frame by frame.
-pub(crate) struct SampleLog {
-    pub(crate) pg: PgId,
-    pub(crate) from: Lsn,
-    pub(crate) chain_before: u32,
-    pub(crate) end: Lsn,
-    pub(crate) chain: u32,
-    pub(crate) frames: Vec<Frame>,
-    pub(crate) records: Vec<Record>,
-    pub(crate) time: u64,
+pub struct SampleLog {
+    /// Whose.
+    pub pg: PgId,
+    /// Of the record that bundles of it are for.
+    pub epoch: Epoch,
+    /// Where its frames begin.
+    pub from: Lsn,
+    /// The chain there.
+    pub chain_before: u32,
+    /// Where they end.
+    pub end: Lsn,
+    /// The chain at the end.
+    pub chain: u32,
+    /// Finished frames.
+    pub frames: Vec<Frame>,
+    /// What is in them.
+    pub records: Vec<Record>,
+    /// Store time of the next record.
+    pub time: u64,
     next: HashMap<QueueUid, u64>,
     payload: Vec<u8>,
 }
 
 impl SampleLog {
-    pub(crate) fn new(pg: u32) -> SampleLog {
-        let pg = PgId::new(pg).unwrap();
+    /// An empty log.
+    pub fn new(pg: u32) -> SampleLog {
+        let pg = PgId::new(pg).expect("a small number");
         let from = pg.first_lsn();
         SampleLog {
             pg,
+            epoch: Epoch(3),
             from,
             chain_before: 0,
             end: from,
@@ -44,7 +56,7 @@ impl SampleLog {
     }
 
     /// The same log from its end on.
-    pub(crate) fn go_on(&mut self) {
+    pub fn go_on(&mut self) {
         self.cut();
         (self.from, self.chain_before) = (self.end, self.chain);
         self.frames.clear();
@@ -63,22 +75,24 @@ impl SampleLog {
         bytes.extend_from_slice(body);
         self.payload.extend_from_slice(&bytes);
         let lsn = self.end.plus((self.payload.len() - bytes.len()) as u64);
-        self.records.push(Record::first_of(lsn, &Bytes::from(bytes)).unwrap());
+        self.records.push(Record::first_of(lsn, &Bytes::from(bytes)).expect("just written"));
     }
 
-    pub(crate) fn message(&mut self, queue: u64, filter: u64, body: &[u8]) {
+    /// Adds a message.
+    pub fn message(&mut self, queue: u64, filter: u64, body: &[u8]) {
         let next = self.next.entry(QueueUid(queue)).or_default();
         let offset = *next;
         *next += 1;
         self.put(RecordKind::Message, queue, offset, filter, body);
     }
 
-    pub(crate) fn operation(&mut self, queue: u64, body: &[u8]) {
+    /// Adds an operation.
+    pub fn operation(&mut self, queue: u64, body: &[u8]) {
         self.put(RecordKind::Ack, queue, 0, 0, body);
     }
 
     /// The queue's offsets jump, and a record says so.
-    pub(crate) fn open(&mut self, queue: u64, by: u64) {
+    pub fn open(&mut self, queue: u64, by: u64) {
         let next = self.next.entry(QueueUid(queue)).or_default();
         *next += by;
         let body = QueueOpenRecord { next: QueueOffset(*next), crashes: 1 }.encode();
@@ -86,33 +100,35 @@ impl SampleLog {
     }
 
     /// The queue's offsets jump, and nothing says so.
-    pub(crate) fn jump(&mut self, queue: u64, by: u64) {
+    pub fn jump(&mut self, queue: u64, by: u64) {
         *self.next.entry(QueueUid(queue)).or_default() += by;
     }
 
     /// Ends the frame.
-    pub(crate) fn cut(&mut self) {
+    pub fn cut(&mut self) {
         if self.payload.is_empty() {
             return;
         }
         let payload = Bytes::from(std::mem::take(&mut self.payload));
         let payload_crc = crc32c(&payload);
         self.chain = chain_of(self.chain, payload_crc);
+        let len = payload.len() as u64;
         self.frames.push(Frame { lsn: self.end, payload_crc, chain: self.chain, payload });
-        self.end = self.end.plus(self.frames.last().unwrap().payload.len() as u64);
+        self.end = self.end.plus(len);
     }
 
-    pub(crate) fn put_into(&mut self, builder: &mut BundleBuilder) {
+    /// Puts the frames into a bundle.
+    pub fn put_into(&mut self, builder: &mut BundleBuilder) {
         self.cut();
-        builder.begin(self.pg, Epoch(3), self.from, self.chain_before).unwrap();
+        builder.begin(self.pg, self.epoch, self.from, self.chain_before).expect("not begun");
         for frame in &self.frames {
-            builder.frame(self.pg, frame).unwrap();
+            builder.frame(self.pg, frame).expect("it follows");
         }
     }
 }
 
 /// A message's body is its key.
-pub(crate) struct BodyIsKey;
+pub struct BodyIsKey;
 
 impl Knowledge for BodyIsKey {
     fn keys(&self, message: &Record, into: &mut Vec<KeyHash>) {
@@ -129,31 +145,40 @@ impl Knowledge for BodyIsKey {
 }
 
 /// The queue that [`BodyIsKey`] calls gone.
-pub(crate) const GONE: QueueUid = QueueUid(99);
+pub const GONE: QueueUid = QueueUid(99);
 
-pub(crate) fn key(body: &[u8]) -> KeyHash {
+/// What [`BodyIsKey`] has messages found by.
+pub fn key(body: &[u8]) -> KeyHash {
     KeyHash::of_key(b"topic", body)
 }
 
 /// An object's bytes, and how many requests were made of it.
-pub(crate) struct Object {
-    pub(crate) bytes: Bytes,
-    pub(crate) gets: std::cell::Cell<u32>,
+pub struct Object {
+    /// All of them.
+    pub bytes: Bytes,
+    /// Requests so far.
+    pub gets: std::cell::Cell<u32>,
 }
 
 impl Object {
-    pub(crate) fn of(parts: &[Bytes]) -> Object {
+    /// Of its parts.
+    pub fn of(parts: &[Bytes]) -> Object {
         Object { bytes: Bytes::from(parts.concat()), gets: std::cell::Cell::new(0) }
     }
 
-    pub(crate) fn get(&self, span: Span) -> Bytes {
+    /// What a store answers.
+    pub fn get(&self, span: Span) -> Bytes {
         self.gets.set(self.gets.get() + 1);
         // A store answers with fewer bytes where the object ends.
         let end = (span.end() as usize).min(self.bytes.len());
         self.bytes.slice((span.at as usize).min(end)..end)
     }
 
-    pub(crate) fn tail(&self) -> Result<Tail, FormatError> {
+    /// Its tail.
+    ///
+    /// # Errors
+    /// When it is damaged; here and below.
+    pub fn tail(&self) -> Result<Tail, FormatError> {
         let mut span = Tail::first_read(self.bytes.len() as u64);
         loop {
             match Tail::read(&self.get(span))? {
@@ -163,7 +188,11 @@ impl Object {
         }
     }
 
-    pub(crate) fn queue(
+    /// A queue's messages.
+    ///
+    /// # Errors
+    /// See [`Object::tail`].
+    pub fn queue(
         &self,
         tail: &Tail,
         pg: PgId,
@@ -179,13 +208,20 @@ impl Object {
         Ok(records)
     }
 
-    pub(crate) fn operations(&self, tail: &Tail, pg: PgId) -> Result<Vec<Record>, FormatError> {
+    /// A placement group's operations.
+    ///
+    /// # Errors
+    /// See [`Object::tail`].
+    pub fn operations(&self, tail: &Tail, pg: PgId) -> Result<Vec<Record>, FormatError> {
         let span = tail.directory.of(pg).map_or(Span::default(), |entry| entry.operations_at);
         operations_in(tail, pg, &self.get(span))
     }
 
     /// The messages that have a key, found through the index alone.
-    pub(crate) fn search(&self, tail: &Tail, hash: KeyHash) -> Result<Vec<Record>, FormatError> {
+    ///
+    /// # Errors
+    /// See [`Object::tail`].
+    pub fn search(&self, tail: &Tail, hash: KeyHash) -> Result<Vec<Record>, FormatError> {
         let mut search = KeySearch::new(tail, hash);
         loop {
             match search.step() {
@@ -208,7 +244,10 @@ impl Object {
     }
 
     /// Everything that can be read out of it, through every way there is.
-    pub(crate) fn everything(&self) -> Result<Vec<(PgId, Vec<Record>)>, FormatError> {
+    ///
+    /// # Errors
+    /// See [`Object::tail`].
+    pub fn everything(&self) -> Result<Vec<(PgId, Vec<Record>)>, FormatError> {
         let tail = self.tail()?;
         let mut all = Vec::new();
         for entry in &tail.directory.entries {

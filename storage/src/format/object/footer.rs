@@ -105,8 +105,8 @@ impl Footer {
         })
     }
 
-    /// Where the four parts lie.
-    pub(super) fn parts(&self) -> [Span; 4] {
+    /// Where queue index, partition table, directory and properties lie.
+    pub fn parts(&self) -> [Span; 4] {
         let mut at = self.tail_at;
         [self.queue_index, self.partition_table, self.directory, self.properties].map(|len| {
             let span = Span { at, len: len.into() };

@@ -220,8 +220,13 @@ impl KeyTable {
         (self.partitions.len(), self.partitions.iter().map(|span| span.len).max().unwrap_or(0))
     }
 
-    #[cfg(test)]
-    pub(super) fn page_count(&self) -> u32 {
+    /// Where each partition lies, in order of hashes; those without a key are left out.
+    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        self.partitions.iter().copied().filter(|span| span.len > 0)
+    }
+
+    /// Pages.
+    pub const fn page_count(&self) -> u32 {
         self.pages
     }
 }

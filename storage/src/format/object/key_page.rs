@@ -78,7 +78,7 @@ pub fn places_in_page(
     into: &mut Vec<KeyPlace>,
     limit: usize,
 ) -> Result<(), FormatError> {
-    for entry in entries(page)? {
+    for entry in entries_in_page(page)? {
         let (found, place) = entry?;
         if found > hash || into.len() >= limit {
             break;
@@ -90,8 +90,11 @@ pub fn places_in_page(
     Ok(())
 }
 
-/// All entries of a page.
-pub(super) fn entries(
+/// All entries of a page, in order.
+///
+/// # Errors
+/// When `page` is not a whole page as it was written; also where an entry is not.
+pub fn entries_in_page(
     page: &[u8],
 ) -> Result<impl Iterator<Item = Result<(KeyHash, KeyPlace), FormatError>>, FormatError> {
     if page.len() != KEY_PAGE_BYTES {

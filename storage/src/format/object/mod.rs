@@ -38,7 +38,7 @@ pub use block::{
 pub use directory::{Directory, PgEntry};
 pub use footer::{FOOTER_BYTES, Footer};
 pub use key_index::{KEYS_MAX, KeyIndex, KeyIndexBuilder, KeyTable, PARTITION_BYTES, Partition};
-pub use key_page::{KEY_PAGE_BYTES, KeyPlace, places_in_page};
+pub use key_page::{KEY_PAGE_BYTES, KeyPlace, entries_in_page, places_in_page};
 pub use properties::Properties;
 pub use queue_index::{BlockRef, QueueIndex, QueueIndexBuilder, QueueNumber};
 pub use record::{KeyHash, Record, tag_bit};
@@ -74,7 +74,10 @@ pub(crate) const fn mix64(number: u64) -> u64 {
 }
 
 /// Checks what [`sealed`] wrote, and gives what is before the checksum.
-pub(crate) fn unsealed(bytes: &[u8]) -> Result<&[u8], super::FormatError> {
+///
+/// # Errors
+/// When the bytes are not those that were sealed.
+pub fn unsealed(bytes: &[u8]) -> Result<&[u8], super::FormatError> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or(super::FormatError::Truncated)?;
     if super::crc32c(body) != u32::from_le_bytes(*crc) {
         return Err(super::FormatError::Checksum);
@@ -82,8 +85,8 @@ pub(crate) fn unsealed(bytes: &[u8]) -> Result<&[u8], super::FormatError> {
     Ok(body)
 }
 
-/// Puts a checksum behind `bytes`.
-pub(crate) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+/// Puts a checksum (crc32c) behind `bytes`.
+pub fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = super::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes

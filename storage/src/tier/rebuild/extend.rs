@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 
 /// Bytes of the delta that names what is taken: with what a record has already it is to fit into the
 /// metadata store.
-pub const EXTENSION_BYTES_MAX: usize = 256 << 10;
+pub const EXTENSION_BYTES_MAX: usize = 128 << 10;
 
 /// Where the copy ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

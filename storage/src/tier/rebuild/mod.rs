@@ -11,5 +11,5 @@ mod name;
 mod pg_copy;
 
 pub use extend::{Doubt, EXTENSION_BYTES_MAX, Extended, Found, LeftOut, Reason, Start, extend};
-pub use name::{COPIES_KEPT, CopyName, newest_first, outdated};
+pub use name::{COPIES_KEPT, CopyName, Signs, newest_first, outdated, signs_of};
 pub use pg_copy::{PgCopy, RECORD_BYTES_MAX};

@@ -113,6 +113,30 @@ pub fn outdated(names: impl IntoIterator<Item = CopyName>) -> Vec<CopyName> {
         .collect()
 }
 
+/// What a name says of numbers that are never to be given out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// An object's id.
+    pub id: Option<u64>,
+    /// An epoch that a placement group had.
+    pub epoch: Option<(PgId, Epoch)>,
+}
+
+/// Reads them off any name that ends with `[{pg:04}/{epoch:08x}/]{id:016x}-{nonce:08x}[.kind]`, also
+/// of kinds that this program does not know.
+pub fn signs_of(text: &str) -> Signs {
+    let parts: Vec<&str> = text.split('/').collect();
+    let (Some(folder), Some(file)) = (parts.first(), parts.last()) else { return Signs::default() };
+    // Their numbers are none of the sequence that ids are of.
+    let is_counted = [CopyName::CATALOGS, super::super::proof::PROOFS].contains(folder);
+    let id = object_id(file.split('.').next().unwrap_or_default()).filter(|_| !is_counted);
+    let epoch = match parts.as_slice() {
+        [.., pg, epoch, _] if pg.len() == 4 && epoch.len() == 8 => pg_id(pg).zip(epoch_of(epoch)),
+        _ => None,
+    };
+    Signs { id: id.map(|id| id.id), epoch }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +170,22 @@ mod tests {
         let of = |pg: u32| sorted[&PgId::new(pg)][0];
         assert_eq!((of(1), of(2)), (pg_copy(1, 3, 5), pg_copy(2, 1, 1)));
         assert_eq!(outdated(names), [102, 101, 100].map(|id| pg_copy(1, 2, id)));
+    }
+
+    #[test]
+    fn names_of_every_kind_show_ids_and_epochs() {
+        let epoch = Some((PgId::new(7).unwrap(), Epoch(3)));
+        for (text, id, epoch) in [
+            ("l0/0000000000000005/000000000000001f-00000abc", Some(31), None),
+            ("l1/0007/00000003/000000000000001f-00000abc", Some(31), epoch),
+            ("manifest/0007/00000003/000000000000001f-00000abc.page", Some(31), epoch),
+            ("another/0007/00000003/000000000000001f-00000abc.kind", Some(31), epoch),
+            ("catalog/000000000000001f-00000abc", None, None),
+            ("proof/0007/000000000000001f-00000abc", None, None),
+            ("somebody/elses.file", None, None),
+        ] {
+            assert_eq!(signs_of(text), Signs { id, epoch }, "{text}");
+        }
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-use super::super::key_page::{entries, places_in_page};
+use super::super::key_page::{entries_in_page, places_in_page};
 use super::super::mix64;
 use super::super::queue_index::QueueNumber;
 use super::*;
@@ -87,7 +87,7 @@ proptest! {
         let pages = &index.body[..table.page_count() as usize * KEY_PAGE_BYTES];
         let mut read = Vec::new();
         for page in pages.chunks(KEY_PAGE_BYTES) {
-            read.extend(entries(page).unwrap().map(Result::unwrap));
+            read.extend(entries_in_page(page).unwrap().map(Result::unwrap));
         }
         prop_assert_eq!(read, all);
     }
