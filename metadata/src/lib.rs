@@ -3,9 +3,11 @@
 //! The truth lives in a [`store`]; [`model`] says what its keys and values mean. Message offsets, acks and timers never
 //! come here: they are records of a placement group's log.
 mod catalog;
+pub mod dump;
 pub mod model;
 pub mod nameserver;
 pub mod placement;
+pub mod rebuild;
 pub mod store;
 
 pub use catalog::{

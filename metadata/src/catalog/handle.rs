@@ -14,12 +14,12 @@ use tokio::sync::watch;
 /// The catalog. Cheap to clone; the last clone ends the following.
 #[derive(Clone)]
 pub struct Catalog {
-    pub(super) inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    pub(super) store: Arc<dyn MetadataStore>,
-    pub(super) env: Env,
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn MetadataStore>,
+    pub(crate) env: Env,
     pub(super) uids: Uids,
     cluster: Arc<Cluster>,
     follower: Follower,

@@ -42,6 +42,37 @@ impl fmt::Debug for Cluster {
     }
 }
 
+impl Cluster {
+    /// The record for a place that others may read: without the secret.
+    pub fn encode_public(&self) -> Bytes {
+        self.message(Vec::new())
+    }
+
+    /// The record out of what [`Cluster::encode_public`] gave, with a new secret.
+    ///
+    /// # Errors
+    /// As [`Record::decode`].
+    pub fn decode_public(value: &[u8], secret: [u8; 32]) -> Result<Cluster, RecordError> {
+        let message: ClusterV1 = opened(Cluster::SCHEMA, value)?;
+        Cluster::of(ClusterV1 { secret: secret.to_vec(), ..message })
+    }
+
+    fn message(&self, secret: Vec<u8>) -> Bytes {
+        let Cluster { name, pgs, created, .. } = self;
+        let message = ClusterV1 { name: name.clone(), pgs: *pgs, secret, created_ms: created.0 };
+        sealed(Cluster::SCHEMA, &message)
+    }
+
+    fn of(message: ClusterV1) -> Result<Cluster, RecordError> {
+        let ClusterV1 { name, pgs, secret, created_ms } = message;
+        if !(1..=PGS_MAX).contains(&pgs) {
+            return Err(RecordError::Field("pgs"));
+        }
+        let secret = secret.try_into().map_err(|_| RecordError::Field("secret"))?;
+        Ok(Cluster { name, pgs, secret, created: Timestamp(created_ms) })
+    }
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct ClusterV1 {
     #[prost(string, tag = "1")]
@@ -56,22 +87,10 @@ struct ClusterV1 {
 
 impl Record for Cluster {
     fn encode(&self) -> Bytes {
-        let Cluster { name, pgs, secret, created } = self;
-        let message = ClusterV1 {
-            name: name.clone(),
-            pgs: *pgs,
-            secret: secret.to_vec(),
-            created_ms: created.0,
-        };
-        sealed(Cluster::SCHEMA, &message)
+        self.message(self.secret.to_vec())
     }
 
     fn decode(value: &[u8]) -> Result<Cluster, RecordError> {
-        let ClusterV1 { name, pgs, secret, created_ms } = opened(Cluster::SCHEMA, value)?;
-        if !(1..=PGS_MAX).contains(&pgs) {
-            return Err(RecordError::Field("pgs"));
-        }
-        let secret = secret.try_into().map_err(|_| RecordError::Field("secret"))?;
-        Ok(Cluster { name, pgs, secret, created: Timestamp(created_ms) })
+        Cluster::of(opened(Cluster::SCHEMA, value)?)
     }
 }

@@ -1,6 +1,7 @@
 //! The thread that has the file, and the handle to it.
 
 use super::batch::{Batch, HistoryLimit, State};
+use super::table::{META, META_REVISION};
 use super::watch::RedbWatch;
 use crate::store::{
     Applied, Error, Future, KeyValue, LeaseId, MetadataStore, Range, Revision, Txn, TxnOutcome,
@@ -90,6 +91,19 @@ impl RedbStore {
             not_opened(error.into())
         })?;
         sync_folder(&config.path).map_err(|error| not_opened(error.into()))?;
+        RedbStore::over(database, &config, env)
+    }
+
+    /// Makes a store in the file `path`, which is not there, whose first change gets a revision after `before`: it takes
+    /// the place of one that was lost, and no revision is ever given out twice.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when the file cannot be made.
+    pub fn begin(path: &Path, before: Revision, env: Env) -> Result<RedbStore, Error> {
+        let config = RedbConfig::at(path);
+        let database = Database::create(path).map_err(|error| not_opened(error.into()))?;
+        set_revision(&database, before).map_err(not_opened)?;
+        sync_folder(path).map_err(|error| not_opened(error.into()))?;
         RedbStore::over(database, &config, env)
     }
 
@@ -322,6 +336,12 @@ fn load(database: &Database, now: Duration) -> Result<State, redb::Error> {
     let state = State::load(&txn, now)?;
     txn.commit()?;
     Ok(state)
+}
+
+fn set_revision(database: &Database, revision: Revision) -> Result<(), redb::Error> {
+    let txn = database.begin_write()?;
+    txn.open_table(META)?.insert(META_REVISION, revision.0)?;
+    Ok(txn.commit()?)
 }
 
 /// A new file is durable when its folder says so.
