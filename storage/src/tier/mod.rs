@@ -6,11 +6,13 @@
 //! object's tail ([`crate::format::object::Tail`]) and asks for spans: [`fetches`] for a queue,
 //! [`KeySearch`] for a key, [`operations_in`] for a replay.
 //!
-//! Which objects there are says the [`manifest`]; [`merge`] makes runs of bundles, and of runs.
+//! Which objects there are says the [`manifest`]; [`merge`] makes runs of bundles, and of runs;
+//! [`compact`] says when.
 //!
 //! Deliberately absent: the store itself, who may commit what, and what a key of a message is
 //! ([`Knowledge`] says that).
 mod bundle;
+pub mod compact;
 pub mod manifest;
 pub mod merge;
 mod name;

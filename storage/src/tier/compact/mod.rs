@@ -1,0 +1,22 @@
+//! Which neighbours in a manifest are to be merged next: pure, so that months of it can be tried in
+//! a second.
+//!
+//! ```text
+//! bundles of an hour ──► runs of level 1 (1 h) ──► level 2 (6 h) ──► level 3 (1 d)
+//!   when the hour is over      where FAN_IN entries at least become one
+//! ```
+//!
+//! INV-COMPACT-1: each output has a level above all its inputs, so a byte is written once as a
+//! bundle and at most once a level: [`WRITES_MAX`] times in all.
+//! INV-COMPACT-2: above level 1 a merge is planned only where it leaves one entry of
+//! [`CompactionSettings::fan_in`] or fewer; else nothing is gained, and nothing is planned.
+//! INV-COMPACT-3: a bundle that holds other placement groups' bytes is merged
+//! [`CompactionSettings::bundle_age_max`] after its last message at the latest.
+mod plan;
+mod settings;
+
+pub use plan::{Plan, PlannedMerge, plan};
+pub use settings::{CompactionSettings, LevelSettings, WRITES_MAX};
+
+#[cfg(test)]
+mod tests;
