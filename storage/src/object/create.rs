@@ -23,11 +23,11 @@ use std::sync::Arc;
 /// Objects from this length on are stored in parts where the store has parts, in bytes.
 pub const LARGE_BYTES: u64 = 8 << 20;
 /// Length of a part, in bytes; the last one is shorter. 10,000 of them, S3's limit, are 78 GiB.
-const PART_BYTES: u64 = 8 << 20;
+pub(super) const PART_BYTES: u64 = 8 << 20;
 /// Parts of one object that are under way together: 32 MiB, which the caller holds already.
 const PARTS_IN_FLIGHT: usize = 4;
 /// Bytes that are read back at a time.
-const COMPARED_BYTES: u64 = 4 << 20;
+pub(super) const COMPARED_BYTES: u64 = 4 << 20;
 
 /// How an object came to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

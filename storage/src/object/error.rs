@@ -207,19 +207,24 @@ impl Fault {
     }
 }
 
+/// As [`fault_of`].
+pub(super) fn fault(error: object_store::Error) -> Fault {
+    fault_of(&error)
+}
+
 /// Tells failures apart. What is not known counts as a failure that may pass, bounded by the
 /// caller's patience.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "another crate's enum, which may grow; the rest may pass"
 )]
-pub(super) fn fault(error: object_store::Error) -> Fault {
+pub(super) fn fault_of(error: &object_store::Error) -> Fault {
     use object_store::Error as Of;
-    let text = told(&error);
+    let text = told(error);
     if let Some(fault) = by_code(&text) {
         return fault;
     }
-    match &error {
+    match error {
         // A 404 that speaks of something else says nothing about the object.
         Of::NotFound { .. } if text.contains("<Code>") => Fault::unknown(brief(&text)),
         Of::NotFound { .. } => Fault::NotFound,
@@ -230,7 +235,7 @@ pub(super) fn fault(error: object_store::Error) -> Fault {
         Of::NotImplemented { .. } | Of::NotSupported { .. } => {
             Fault::Refused(Refusal::Unsupported(brief(&text)))
         }
-        _ => by_cause(&error).unwrap_or_else(|| Fault::unknown(brief(&text))),
+        _ => by_cause(error).unwrap_or_else(|| Fault::unknown(brief(&text))),
     }
 }
 

@@ -10,7 +10,7 @@
 //! there is one, and never the only one.
 //!
 //! ```text
-//!   create, get, list, delete     what callers want          create, read, list, delete
+//!   create, upload, get, list, delete   what callers want     create, stream, read, list, delete
 //!            │
 //!   persist, attempt              one request: admitted, counted, in time, understood
 //!            │                                               bucket, patience, circuit, meter, error
@@ -30,6 +30,7 @@ mod patience;
 mod probe;
 mod read;
 mod s3;
+mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -47,6 +48,7 @@ pub use patience::Patience;
 pub use probe::Capabilities;
 pub use read::{Fetched, RANGES_MAX, READ_BYTES_MAX, Span};
 pub use s3::S3Access;
+pub use stream::{Stored, Upload};
 
 #[cfg(test)]
 mod tests;

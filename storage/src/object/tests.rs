@@ -211,3 +211,60 @@ async fn a_folder_that_may_not_be_written_is_named() {
     let error = Bucket::open(&url, None, Env::system()).unwrap_err();
     assert!(error.to_string().contains("below-a-file cannot be made"), "{error}");
 }
+
+#[tokio::test]
+async fn an_upload_is_stored_as_it_was_pushed() {
+    for len in [0, 10, 8 << 20, 20 << 20] {
+        let plan = Plan { refused: 100, lost: 200, ..Plan::default() };
+        let (faulty, _faults) = faulty(plan);
+        let dir = tempfile::tempdir().unwrap();
+        let folder = StoreUrl::Folder(dir.path().to_owned());
+        let folder = Bucket::open(&folder, None, Env::system()).unwrap();
+        for bucket in [faulty, folder] {
+            let content: Vec<u8> = (0..len as u32).map(|at| (at >> 3) as u8).collect();
+            let mut upload = bucket.upload(name("object"), Purpose::Compaction);
+            for some in content.chunks(3 << 20) {
+                upload.push(bytes::Bytes::copy_from_slice(some)).await.unwrap();
+            }
+            let stored = upload.finish().await.unwrap();
+            assert_eq!(stored.bytes, len as u64);
+            let hash = <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(&content));
+            assert_eq!(stored.sha256, hash);
+            let read = bucket.get(&name("object"), Span::All, Purpose::Read).await.unwrap();
+            assert!(read.bytes == content);
+            // Each upload is a try of its own, under a name of its own.
+            let mut again = bucket.upload(name("object"), Purpose::Compaction);
+            let outcome = match again.push(vec![7; 9 << 20].into()).await {
+                Ok(()) => again.finish().await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            assert!(matches!(outcome, Err(Error::Foreign { .. })), "{outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_nothing_to_be_read() {
+    let (bucket, _faults) = faulty(Plan::default());
+    let mut upload = bucket.upload(name("object"), Purpose::Compaction);
+    upload.push(vec![1; 20 << 20].into()).await.unwrap();
+    upload.abort().await;
+    let error = bucket.head(&name("object"), Purpose::Read).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_locked_stays_and_the_rest_goes() {
+    let (bucket, faults) = faulty(Plan { lost: 100, ..Plan::default() });
+    let names: Vec<Name> = ["free/a", "locked/b", "free/c"].map(name).to_vec();
+    for name in &names {
+        bucket.create(name, vec![1], Purpose::Upload).await.unwrap();
+    }
+    faults.lock(Some("locked"));
+    let refused = bucket.delete_some(&names, Purpose::Collection).await.unwrap();
+    assert_eq!(refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["locked/b"]);
+    assert!(bucket.delete(&names, Purpose::Collection).await.is_err());
+    faults.lock(None);
+    bucket.delete(&names, Purpose::Collection).await.unwrap();
+    assert!(bucket.list(None, None, Purpose::Read).next().await.unwrap().is_none());
+}

@@ -65,6 +65,8 @@ struct State {
     happened: Happened,
     /// Deleted, and after how many requests really.
     lagging: Vec<(Path, u32)>,
+    locked: Option<Path>,
+    dies_after: Option<u64>,
 }
 
 impl fmt::Debug for Faults {
@@ -90,6 +92,27 @@ impl Faults {
         self.state.lock().happened
     }
 
+    /// Objects below this folder refuse to be deleted, until `None` is said.
+    pub fn lock(&self, folder: Option<&str>) {
+        self.state.lock().locked = folder.map(Path::from);
+    }
+
+    /// After so many further requests the caller is dead: no request of its arrives any more, until
+    /// [`Faults::revive`]. The last one may have been carried out.
+    pub fn die_after(&self, requests: u64) {
+        self.state.lock().dies_after = Some(requests);
+    }
+
+    /// The caller lives again, as another process.
+    pub fn revive(&self) {
+        self.state.lock().dies_after = None;
+    }
+
+    /// Whether the caller's last request has been made.
+    pub fn is_dead(&self) -> bool {
+        self.state.lock().dies_after == Some(0)
+    }
+
     pub(super) fn over<T>(self: &Arc<Faults>, store: T) -> Faulty<T> {
         Faulty { store: Arc::new(store), faults: Arc::clone(self) }
     }
@@ -106,6 +129,9 @@ impl Faults {
         }
         let mut state = self.state.lock();
         state.happened.requests += 1;
+        if state.is_dead() {
+            return Err(dead());
+        }
         let plan = state.plan;
         if plan.down || state.roll(plan.refused) {
             state.happened.refused += 1;
@@ -117,6 +143,9 @@ impl Faults {
     /// A request was carried out.
     fn leave<T>(&self, result: Result<T>) -> Result<T> {
         let mut state = self.state.lock();
+        if state.dies_after == Some(0) {
+            return Err(dead());
+        }
         let plan = state.plan;
         if result.is_ok() && state.roll(plan.lost) {
             state.happened.lost += 1;
@@ -150,6 +179,18 @@ impl Faults {
 }
 
 impl State {
+    /// Whether the caller is dead, and one request less for one that will be.
+    fn is_dead(&mut self) -> bool {
+        match &mut self.dies_after {
+            None => false,
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
     /// SplitMix64.
     fn next(&mut self) -> u64 {
         self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -162,6 +203,11 @@ impl State {
     fn roll(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.next() % 1_000 < u64::from(per_mille)
     }
+}
+
+/// A refusal, so that nobody tries again on behalf of the dead.
+fn dead() -> Error {
+    failure("403: <Code>AccessDenied</Code><Message>the caller is dead</Message>")
 }
 
 fn failure(what: &'static str) -> Error {
@@ -218,13 +264,18 @@ impl<T: ObjectStore> Faulty<T> {
         let paths: Vec<Path> = paths.try_collect().await?;
         let lag = self.faults.plan().delete_lag;
         let mut done = Vec::new();
+        let locked = self.faults.state.lock().locked.clone();
         for path in paths {
-            if lag > 0 {
+            if locked.as_ref().is_some_and(|folder| path.prefix_matches(folder)) {
+                let said = "403: <Code>AccessDenied</Code><Message>it is locked</Message>";
+                done.push(Err(failure(said)));
+            } else if lag > 0 {
                 self.faults.state.lock().lagging.push((path.clone(), lag));
+                done.push(Ok(path));
             } else {
                 self.store.delete(&path).await?;
+                done.push(Ok(path));
             }
-            done.push(Ok(path));
         }
         self.faults.leave(Ok(done))
     }
