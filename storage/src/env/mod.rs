@@ -1,8 +1,10 @@
 //! The only door to clock, randomness, tasks and threads. Everything else asks an [`Env`], so that
 //! a simulation can answer.
+mod calendar;
 mod clock;
 mod crew;
 
+pub use calendar::civil;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use crew::{Crew, Task};
 
