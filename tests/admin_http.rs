@@ -406,3 +406,51 @@ fn administration_stays_on_loopback_unless_told_otherwise() {
     let told = start("listen-told", &["--http-listen=0.0.0.0"]);
     assert!(told.http.ip().is_unspecified());
 }
+
+#[test]
+fn retention_is_a_field_and_an_attribute() {
+    let http = Http::open("retention");
+    let (status, made) = http.put("/v1/topics/t", &json!({"retention": "30d"}));
+    assert_eq!((status, &made["retention"]), (201, &json!("30d")));
+    assert_eq!(made["attributes"], json!({"retention": "30d"}));
+    let compacted = json!({"attributes": {"cleanup.policy": "COMPACTION"}});
+    assert_eq!(http.put("/v1/topics/t", &compacted).1["retention"], "compacted");
+    let both = json!({"attributes": {"retention": "1d"}, "retention": "10GiB"});
+    assert_eq!(http.put("/v1/topics/t", &both).1["retention"], "10GiB");
+    http.refused("PUT", "/v1/topics/t", r#"{"retention":"soon"}"#, 422);
+    let (status, refused) = http.put("/v1/topics/t", &json!({"retention": "locked:1d"}));
+    assert_eq!(status, 422);
+    assert!(refused["hint"].as_str().unwrap().contains("--object-lock"), "{refused}");
+}
+
+#[test]
+fn a_topic_is_cloned_once() {
+    let http = Http::open("clone");
+    http.put("/v1/topics/t", &json!({"queues": 2, "kind": "FIFO", "retention": "3d"}));
+    http.put("/v1/topics/other", &json!({}));
+    let path = "/v1/topics/copy/clone";
+    let plan = json!({"source": "t", "dry_run": true, "with_offsets": true});
+    let (status, planned) = http.put(path, &plan);
+    assert_eq!((status, &planned["messages"]), (200, &json!(0)));
+    assert_eq!(http.get("/v1/topics/copy").0, 404);
+    let (status, made) = http.put(path, &json!({"source": "t"}));
+    assert_eq!((status, &made["source"]), (201, &json!("t")));
+    assert_eq!(made["message_queues"].as_array().unwrap().len(), 2);
+    assert_eq!(http.put(path, &json!({"source": "t"})).0, 200);
+    let (_, clone) = http.get("/v1/topics/copy");
+    assert_eq!(clone["origin"], json!({"source": "t", "at_ms": made["at_ms"]}));
+    assert_eq!((&clone["kind"], &clone["retention"]), (&json!("FIFO"), &json!("3d")));
+    for (path, body, status) in [
+        (path, r#"{"source":"other"}"#, 412),
+        (path, r#"{"source":"none"}"#, 404),
+        (path, r#"{}"#, 422),
+        ("/v1/topics/other/clone", r#"{"source":"t"}"#, 412),
+        ("/v1/topics/TBW102/clone", r#"{"source":"t"}"#, 422),
+    ] {
+        http.refused("PUT", path, body, status);
+    }
+    let only_new = "If-None-Match: *\r\n";
+    assert_eq!(http.call_with("PUT", path, only_new, r#"{"source":"t"}"#).0, 412);
+    assert_eq!(http.delete("/v1/topics/t").0, 204);
+    assert_eq!(http.get("/v1/topics/copy").0, 200);
+}

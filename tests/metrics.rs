@@ -172,7 +172,7 @@ async fn what_passed_through_is_shown() {
     producer.close().await;
     consumer.close().await;
     let topic = TopicName::parse(TOPIC).unwrap();
-    gateway.broker().catalog.delete_topic(&topic).await.unwrap();
+    gateway.broker().catalog.delete_topic(&topic, None).await.unwrap();
     let scrape = Scrape::of(http).await;
     assert_eq!(scrape.sum("rocketmq_messages_in_total"), 0.0);
     assert_eq!(scrape.sum("rocketmq_messages_out_total"), 0.0);

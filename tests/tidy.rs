@@ -71,6 +71,7 @@ const ROOM_ARROWS: &[(&str, &[&str])] = &[
     ("gateway/src/group", &["crate::grpc", "crate::remoting", "crate::admin"]),
     ("gateway/src/query", FRONTS),
     ("gateway/src/ownership", FRONTS),
+    ("gateway/src/topic", FRONTS),
     // A listener knows no protocol above TLS.
     ("gateway/src/listen", &["crate::grpc", "crate::remoting", "crate::admin", "protocol::"]),
 ];

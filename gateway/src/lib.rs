@@ -17,6 +17,7 @@ pub mod remoting;
 pub mod settings;
 pub mod tiering;
 mod varint;
+mod topic;
 
 pub use broker::{Addresses, Broker};
 pub use gateway::{Gateway, StartError};

@@ -8,6 +8,7 @@
 //! GET    /v1/topics/{name}   /v1/groups/{name}
 //! PUT    /v1/topics/{name}   /v1/groups/{name}     201, or 200 if it was there
 //! DELETE /v1/topics/{name}   /v1/groups/{name}     204
+//! PUT    /v1/topics/{name}/clone                   makes it of another, 201, or 200 if it was there
 //! GET    /v1/groups/{name}/progress                 how far a group is
 //! GET    /v1/groups/{name}/progress/{topic}
 //! PUT    /v1/groups/{name}/progress/{topic}         moves it
@@ -30,6 +31,7 @@
 //! all of it for others, and tests hold it true. This front parses and renders; the rules are the
 //! catalog's and the features'.
 pub mod api;
+mod clones;
 mod cluster;
 mod condition;
 mod config;
@@ -50,7 +52,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, put};
 use problem::Problem;
 use std::sync::Arc;
 
@@ -68,6 +70,7 @@ pub fn router(broker: Arc<Broker>) -> Router {
         .route("/v1/config", get(config::show))
         .route("/v1/topics", get(topics::list))
         .route("/v1/topics/{name}", get(topics::describe).put(topics::put).delete(topics::delete))
+        .route("/v1/topics/{name}/clone", put(clones::put))
         .route("/v1/groups", get(groups::list))
         .route("/v1/groups/{name}", get(groups::describe).put(groups::put).delete(groups::delete))
         .route("/v1/groups/{name}/progress", get(progress::of_group))

@@ -95,6 +95,16 @@ impl From<CatalogError> for Problem {
             CatalogError::Shrink { .. } => Problem::conflict(text).hint(
                 "messages may be in any queue: ask for at least as many, or make a new topic",
             ),
+            CatalogError::LockedUntil { .. } => Problem::conflict(text).hint(
+                "nobody can delete it before; without new messages it can be deleted then: PUT it with permission r",
+            ),
+            CatalogError::NoLocks(_) => Problem::invalid(text).hint(
+                "locked topics need a bucket with Object Lock: stratamq store create --object-lock makes one",
+            ),
+            CatalogError::OriginTooLarge { .. } => Problem::invalid(text)
+                .hint("fewer queues with smaller offsets fit; a replay copies messages instead"),
+            CatalogError::OriginTooDeep(_) => Problem::invalid(text)
+                .hint("clone one of the topics that it was cloned from"),
             CatalogError::SystemTopic(_) | CatalogError::SystemGroup(_) => {
                 Problem::invalid(text).hint("choose another name")
             }

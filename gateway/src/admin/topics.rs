@@ -4,13 +4,14 @@ use super::api;
 use super::condition::{Condition, tag};
 use super::problem::{Body, Name, Problem};
 use crate::broker::Broker;
+use crate::topic;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use metadata::model::{
-    AttributeChange, Durability, Permission, TOPIC_DURABILITY, TOPIC_MESSAGE_TYPE, Topic,
-    TopicSpec, broker_name,
+    AttributeChange, Durability, Permission, TOPIC_DURABILITY, TOPIC_MESSAGE_TYPE, TOPIC_RETENTION,
+    Topic, TopicSpec, broker_name,
 };
 use protocol::names::TopicName;
 use std::collections::BTreeMap;
@@ -70,8 +71,8 @@ pub(super) async fn delete(
     State(broker): State<Arc<Broker>>,
     Name(name): Name,
 ) -> Answer<StatusCode> {
-    let topic = find(&broker, &name)?;
-    broker.catalog.delete_topic(&topic.name).await?;
+    let found = find(&broker, &name)?;
+    topic::delete_topic(&broker, &found.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -99,6 +100,9 @@ fn spec(name: TopicName, before: Option<&Topic>, wanted: api::TopicPut) -> Answe
     }
     if let Some(attributes) = wanted.attributes {
         replace_attributes(&mut spec, attributes)?;
+    }
+    if let Some(retention) = wanted.retention {
+        set(&mut spec, TOPIC_RETENTION, retention)?;
     }
     Ok(spec)
 }
@@ -136,7 +140,7 @@ fn read_permission(text: &str) -> Answer<Permission> {
     }
 }
 
-fn view(topic: &Topic) -> api::Topic {
+pub(super) fn view(topic: &Topic) -> api::Topic {
     let permission = match topic.permission {
         Permission { read: true, write: true } => "rw",
         Permission { read: true, write: false } => "r",
@@ -150,8 +154,13 @@ fn view(topic: &Topic) -> api::Topic {
         queues: u32::try_from(topic.queues().len()).unwrap_or(u32::MAX),
         durability: Durability::as_str(*durability).to_owned(),
         permission: permission.to_owned(),
+        retention: topic.retention().to_string(),
         attributes: attributes.clone(),
         created_ms: created.0,
+        origin: topic.origin.as_ref().map(|origin| api::TopicOrigin {
+            source: origin.topic.to_string(),
+            at_ms: origin.at.0,
+        }),
     }
 }
 

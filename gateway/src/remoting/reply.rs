@@ -179,6 +179,10 @@ fn catalog_code(error: &CatalogError) -> i32 {
         | CatalogError::Queues(_)
         | CatalogError::Shrink { .. }
         | CatalogError::Locked { .. }
+        | CatalogError::LockedUntil { .. }
+        | CatalogError::NoLocks(_)
+        | CatalogError::OriginTooLarge { .. }
+        | CatalogError::OriginTooDeep(_)
         | CatalogError::RetryPolicy(_)
         | CatalogError::MaxAttempts(_) => ResponseCode::INVALID_PARAMETER,
         CatalogError::Contended(_) => ResponseCode::SYSTEM_BUSY,

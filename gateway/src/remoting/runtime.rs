@@ -11,10 +11,10 @@
 
 use super::reply::{Answer, Refusal, Reply};
 use super::session::Session;
-use super::topic::stored_at;
 use crate::broker::Broker;
 use crate::observe::{PgStats, Rates};
 use crate::ownership::PlacementGroup;
+use crate::topic::stored_at;
 use metadata::model::TopicQueue;
 use protocol::remoting::body::KvTable;
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use super::reply::{Answer, Refusal, Reply};
 use super::session::Session;
 use super::system;
 use super::view::View;
+use crate::topic::{delete_topic, stored_at};
 use metadata::CatalogError;
 use metadata::model::{AttributeChange, Permission, Topic, TopicSpec};
 use protocol::names::{NameRefused, TopicName};
@@ -12,7 +13,6 @@ use protocol::remoting::body::{
     GroupList, MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable,
 };
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use storage::Log;
 use storage::env::Timestamp;
 use storage::format::{QueueOffset, QueueUid};
@@ -77,7 +77,7 @@ pub(super) async fn delete(session: &Session<'_>, header: Header<'_>) -> Answer 
     if group.is_some_and(|group| catalog.group(group.as_str()).is_none()) {
         return Ok(Reply::done());
     }
-    match catalog.delete_topic(&name).await {
+    match delete_topic(session.broker, &name).await {
         Ok(()) => tracing::info!(topic = %name, peer = %session.peer, "topic deleted"),
         Err(CatalogError::TopicNotFound(_)) => {}
         Err(refused) => return Err(refused.into()),
@@ -205,16 +205,6 @@ impl QueueState {
 /// Java's `long`.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// When the message at `offset` was stored; `None` when it is not visible, or no longer there.
-pub(super) fn stored_at(log: &Log, queue: QueueUid, offset: QueueOffset) -> Option<Timestamp> {
-    let mut found = None;
-    log.scan(queue, offset, &mut |entry| {
-        found = Some(entry.time);
-        ControlFlow::Break(())
-    });
-    found
 }
 
 /// QUERY_TOPIC_CONSUME_BY_WHO (300): groups with a living subscriber, and groups that have

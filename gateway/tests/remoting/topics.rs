@@ -1,10 +1,11 @@
 //! Topics: made, changed, deleted, listed.
 
 use crate::world::{Reply, World, brokers, put_group, send};
-use metadata::model::TopicKind;
+use metadata::model::{Retention, TopicKind};
 use protocol::remoting::body::{TopicConfig, TopicConfigTable, TopicList, TopicRouteData};
 use protocol::remoting::{RequestCode, ResponseCode};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn creating_a_topic_once_per_broker_creates_it_once() {
@@ -232,5 +233,46 @@ async fn topics_are_listed_by_cluster_and_by_kind() {
     let system: TopicList = world.broker().await.ask(code, &[], "").await.body_as();
     assert!(system.topic_list.contains(&"TBW102".to_owned()));
     assert!(!system.topic_list.contains(&"Orders".to_owned()));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_is_an_attribute_and_a_lock_needs_a_store_that_locks() {
+    let world = World::start().await;
+    let mut client = world.broker().await;
+    client.put_topic("Orders", 4, &[("attributes", "+retention=30d")]).await.expect_success();
+    let config: TopicConfig = client.of_topic(RequestCode::GET_TOPIC_CONFIG, "Orders").await;
+    assert_eq!(config.attributes.get("retention").map(String::as_str), Some("30d"));
+    let month = Retention::Age(Duration::from_secs(30 * 24 * 3600));
+    let catalog = &world.gateway.broker().catalog;
+    assert_eq!(catalog.topic("Orders").unwrap().retention(), month);
+    client.put_topic("Orders", 4, &[("attributes", "-retention")]).await.expect_success();
+    assert_eq!(catalog.topic("Orders").unwrap().retention(), Retention::Forever);
+    for (value, code, words) in [
+        ("+retention=soon", ResponseCode::SYSTEM_ERROR, "an age such as 3d"),
+        ("+retention=locked:1d", ResponseCode::INVALID_PARAMETER, "does not lock objects"),
+    ] {
+        let (got, said) = client.put_topic("Orders", 4, &[("attributes", value)]).await.refused();
+        assert_eq!(got, code, "{value}: {said}");
+        assert!(said.contains(words), "{value}: {said}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_topic_is_not_deleted_before_its_messages_may_go() {
+    let world = World::start().await;
+    world.gateway.broker().catalog.allow_locks();
+    let mut client = world.broker().await;
+    client.put_topic("Audit", 4, &[("attributes", "+retention=locked:1d")]).await.expect_success();
+    send(&world, "Audit", 1).await;
+    let topic = [("topic", "Audit")];
+    let reply = client.ask(RequestCode::DELETE_TOPIC_IN_BROKER, &topic, "").await;
+    let (code, said) = reply.refused();
+    assert_eq!(code, ResponseCode::INVALID_PARAMETER, "{said}");
+    assert!(said.contains("is locked until "), "{said}");
+    let weaker = [("attributes", "+retention=forever")];
+    let (code, said) = client.put_topic("Audit", 4, &weaker).await.refused();
+    assert_eq!(code, ResponseCode::INVALID_PARAMETER, "{said}");
     world.stop().await;
 }

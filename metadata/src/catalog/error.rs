@@ -1,8 +1,9 @@
 //! Why a change of the catalog is refused.
 
-use crate::model::{AttributeRefused, QUEUES_MAX, Retention};
+use crate::model::{AttributeRefused, ORIGIN_BYTES_MAX, ORIGIN_LAYERS_MAX, QUEUES_MAX, Retention};
 use crate::store::Error;
 use protocol::names::{GroupName, TopicName};
+use storage::env::Timestamp;
 
 /// Why a change was not made. Its text is for the user.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,33 @@ pub enum CatalogError {
         /// What it is.
         retention: Retention,
     },
+    /// Its newest message is locked.
+    #[error("topic {name} is locked until {until}, when its newest message may go")]
+    LockedUntil {
+        /// The topic.
+        name: TopicName,
+        /// From then on it may be deleted, if nothing is sent to it meanwhile.
+        until: Timestamp,
+    },
+    /// The store cannot lock objects.
+    #[error("topic {0} cannot be locked: the object store does not lock objects")]
+    NoLocks(TopicName),
+    /// The offsets of so many queues do not fit into the metadata store.
+    #[error(
+        "topic {name} cannot be made: what it would show of its source takes {bytes} bytes of metadata, over the \
+         limit of {ORIGIN_BYTES_MAX}"
+    )]
+    OriginTooLarge {
+        /// The clone.
+        name: TopicName,
+        /// What it would take.
+        bytes: usize,
+    },
+    /// A clone of a clone of a clone.
+    #[error(
+        "topic {0} cannot be made: it would show messages of more than {ORIGIN_LAYERS_MAX} topics"
+    )]
+    OriginTooDeep(TopicName),
     /// An attribute.
     #[error(transparent)]
     Attribute(#[from] AttributeRefused),

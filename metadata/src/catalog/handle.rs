@@ -3,12 +3,13 @@
 use super::follow::Follower;
 use super::snapshot::Snapshot;
 use super::uids::Uids;
-use crate::model::{Cluster, GatewayRecord, Group, PgRecord, Topic};
+use crate::model::{Cluster, GatewayRecord, Group, HeldBy, Holder, PgRecord, Topic, UidMark};
 use crate::store::{MetadataStore, Revision};
 use protocol::names::TopicName;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use storage::env::Env;
-use storage::format::PgId;
+use storage::format::{PgId, QueueOffset, QueueUid};
 use tokio::sync::watch;
 
 /// The catalog. Cheap to clone; the last clone ends the following.
@@ -21,6 +22,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn MetadataStore>,
     pub(crate) env: Env,
     pub(super) uids: Uids,
+    locks: AtomicBool,
     cluster: Arc<Cluster>,
     follower: Follower,
 }
@@ -33,7 +35,9 @@ impl Catalog {
         follower: Follower,
         uids: Uids,
     ) -> Catalog {
-        Catalog { inner: Arc::new(Inner { store, env, uids, cluster, follower }) }
+        Catalog {
+            inner: Arc::new(Inner { store, env, uids, locks: false.into(), cluster, follower }),
+        }
     }
 
     /// What never changes.
@@ -76,6 +80,43 @@ impl Catalog {
     /// Every group, in ascending order of names; may be empty.
     pub fn groups(&self) -> Vec<Arc<Group>> {
         self.snapshot().groups.sorted()
+    }
+
+    /// The topic whose queue this is; `None` for a queue that no topic has, or not any more.
+    pub fn topic_of(&self, queue: QueueUid) -> Option<Arc<Topic>> {
+        self.snapshot().topics.of_queue(queue).cloned()
+    }
+
+    /// The group with this uid; also that of its dead-letter queue.
+    pub fn group_of(&self, uid: u64) -> Option<Arc<Group>> {
+        self.snapshot().groups.of_uid(uid).cloned()
+    }
+
+    /// Who needs what of a queue's messages: the topic or group that has it, first, and clones that show some of them.
+    pub fn holders(&self, queue: QueueUid) -> Vec<Holder> {
+        let snapshot = self.snapshot();
+        let group = snapshot.groups.of_uid(queue.0).map(|group| Holder {
+            by: HeldBy::Group(group.clone()),
+            from: QueueOffset(0),
+            to: None,
+        });
+        group.into_iter().chain(snapshot.topics.holders(queue)).collect()
+    }
+
+    /// Whether nobody needs anything of a queue any more, nor ever will. Queues that are no topic's and no group's are
+    /// never gone.
+    pub fn is_gone(&self, queue: QueueUid) -> bool {
+        queue.0 >= UidMark::FIRST.next && self.holders(queue).is_empty()
+    }
+
+    /// The store can lock objects: from now on topics may be locked. Without this they are refused.
+    pub fn allow_locks(&self) {
+        self.inner.locks.store(true, Ordering::Release);
+    }
+
+    /// Whether topics may be locked.
+    pub fn allows_locks(&self) -> bool {
+        self.inner.locks.load(Ordering::Acquire)
     }
 
     /// A placement group's record and its revision: a hint (rule M3). What leads to a decision is read with

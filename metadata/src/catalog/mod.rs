@@ -8,12 +8,16 @@
 //! - A read takes no lock and never waits. What it shows is one revision of the store, perhaps not the last one.
 //! - A write is decided on what the store holds, never on the snapshot; its caller finds it in the snapshot afterwards.
 //! - A record that cannot be read never makes what it was disappear: the snapshot keeps the old one.
+mod clones;
 mod commit;
 mod error;
 mod follow;
 mod gateways;
 mod groups;
 mod handle;
+mod known;
+mod names;
+mod numbers;
 mod pgs;
 mod snapshot;
 mod start;

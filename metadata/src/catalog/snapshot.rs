@@ -1,21 +1,18 @@
-//! One revision of everything, immutable. A change copies only the shard that it touches.
+//! One revision of everything, immutable. A change copies only the shards that it touches.
 
-use crate::model::{GatewayId, GatewayRecord, Group, PgRecord, Record, Topic, key};
+use super::known::{KnownGroups, KnownTopics};
+use crate::model::{GatewayId, GatewayRecord, PgRecord, Record, key};
 use crate::store::{Error, Event, KeyValue, Range, Revision};
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::format::PgId;
-
-/// Shards of a map of names: a change copies one of them, so that it costs little with 100,000 topics too.
-const SHARDS: usize = 256;
 
 /// Everything in the store that is of use to a gateway, at one revision.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) revision: Revision,
-    pub(super) topics: Names<Topic>,
-    pub(super) groups: Names<Group>,
+    pub(super) topics: KnownTopics,
+    pub(super) groups: KnownGroups,
     pub(super) pgs: Arc<BTreeMap<PgId, (Arc<PgRecord>, Revision)>>,
     pub(super) gateways: Arc<BTreeMap<GatewayId, Arc<GatewayRecord>>>,
 }
@@ -57,9 +54,9 @@ impl Snapshot {
     fn put(&mut self, pair: &KeyValue) -> Result<(), Error> {
         let name = &*pair.key;
         if let Some(topic) = name.strip_prefix(key::TOPICS) {
-            self.topics.insert(topic, decode(pair)?);
+            self.topics.insert(topic, Arc::new(decode(pair)?));
         } else if let Some(group) = name.strip_prefix(key::GROUPS) {
-            self.groups.insert(group, decode(pair)?);
+            self.groups.insert(group, Arc::new(decode(pair)?));
         } else if let Some(pg) = key::parse_pg(name) {
             let record = Arc::new(decode(pair)?);
             Arc::make_mut(&mut self.pgs).insert(pg, (record, pair.modified));
@@ -104,64 +101,4 @@ fn decode<R: Record>(pair: &KeyValue) -> Result<R, Error> {
 fn unreadable(error: &Error) {
     let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     tracing::error!(%error, source, "keeping what the record was before");
-}
-
-/// A map of names that is cheap to copy.
-#[derive(Debug)]
-pub(super) struct Names<V> {
-    shards: Vec<Arc<Shard<V>>>,
-}
-
-type Shard<V> = HashMap<Arc<str>, Arc<V>>;
-
-impl<V> Names<V> {
-    pub(super) fn get(&self, name: &str) -> Option<&Arc<V>> {
-        self.shards.get(shard(name))?.get(name)
-    }
-
-    /// Every value, in ascending order of names.
-    pub(super) fn sorted(&self) -> Vec<Arc<V>> {
-        let mut all: Vec<_> = self.shards.iter().flat_map(|shard| shard.iter()).collect();
-        all.sort_unstable_by_key(|(name, _)| *name);
-        all.into_iter().map(|(_, value)| value.clone()).collect()
-    }
-
-    fn insert(&mut self, name: &str, value: V) {
-        self.insert_shared(name, Arc::new(value));
-    }
-
-    fn insert_shared(&mut self, name: &str, value: Arc<V>) {
-        if let Some(shard) = self.shards.get_mut(shard(name)) {
-            Arc::make_mut(shard).insert(name.into(), value);
-        }
-    }
-
-    fn remove(&mut self, name: &str) {
-        if let Some(shard) = self.shards.get_mut(shard(name)) {
-            Arc::make_mut(shard).remove(name);
-        }
-    }
-
-    fn keep(&mut self, old: &Names<V>, name: &str) {
-        if let Some(value) = old.get(name) {
-            self.insert_shared(name, value.clone());
-        }
-    }
-}
-
-impl<V> Default for Names<V> {
-    fn default() -> Names<V> {
-        Names { shards: (0..SHARDS).map(|_| Arc::default()).collect() }
-    }
-}
-
-impl<V> Clone for Names<V> {
-    fn clone(&self) -> Names<V> {
-        Names { shards: self.shards.clone() }
-    }
-}
-
-fn shard(name: &str) -> usize {
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
-    usize::try_from(hash % SHARDS as u64).expect("less than SHARDS")
 }

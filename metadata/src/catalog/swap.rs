@@ -6,7 +6,7 @@ use crate::store::{Advice, Applied, Change, Compare, Error, Expect, Revision, Tx
 use std::time::Duration;
 
 /// Attempts to change a record.
-const ATTEMPTS_MAX: u32 = 32;
+pub(super) const ATTEMPTS_MAX: u32 = 32;
 
 /// What is to become of a record.
 pub(super) enum Wish<R> {

@@ -1,5 +1,8 @@
 //! The catalog over the embedded store, and over one that loses answers.
 
+mod clones;
+mod locks;
+
 use super::*;
 use crate::model::{
     AttributeChange, Durability, GatewayId, GatewayRecord, GroupSpec, Incarnation, Member, Order,
@@ -177,13 +180,13 @@ async fn a_topic_made_again_has_other_uids() {
         }
         let other = world.catalog.ensure_group(&group(&format!("g{round}"))).await.unwrap();
         assert!(uids.insert(other.uid), "round {round}: {} was used", other.uid);
-        world.catalog.delete_topic(&made.name).await.unwrap();
+        world.catalog.delete_topic(&made.name, None).await.unwrap();
         assert_eq!(world.catalog.topic("orders"), None);
         if round == 1 {
             world.reopen().await;
         }
     }
-    let error = world.catalog.delete_topic(&topic("orders")).await.unwrap_err();
+    let error = world.catalog.delete_topic(&topic("orders"), None).await.unwrap_err();
     assert!(matches!(error, CatalogError::TopicNotFound(_)), "{error:?}");
 }
 
@@ -526,7 +529,7 @@ async fn a_change_of_unknown_outcome_is_settled_by_a_read() {
         assert_eq!(catalog.topic(&name), Some(made));
         let put = catalog.put_topic(spec(&name, 5)).await.unwrap();
         assert_eq!(put.queues().len(), 5);
-        catalog.delete_topic(&topic(&name)).await.unwrap();
+        catalog.delete_topic(&topic(&name), None).await.unwrap();
         assert_eq!(catalog.topic(&name), None);
     }
 }
@@ -545,22 +548,6 @@ async fn a_commit_of_unknown_outcome_is_settled_by_a_read() {
             commit.seen = revision;
             commit.record.tiered = record.tiered.plus(10);
         }
-    }
-}
-
-#[tokio::test]
-async fn a_lock_is_made_longer_and_never_shorter() {
-    let world = World::new().await;
-    let locked = |retention: &str| {
-        let mut spec = spec("audit", 1);
-        spec.attributes.insert("retention".into(), retention.into());
-        spec
-    };
-    world.catalog.put_topic(locked("locked:30d")).await.unwrap();
-    world.catalog.put_topic(locked("locked:60d")).await.unwrap();
-    for weaker in ["locked:59d", "forever", "1d"] {
-        let error = world.catalog.put_topic(locked(weaker)).await.unwrap_err();
-        assert!(matches!(error, CatalogError::Locked { .. }), "{error:?}");
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Catalog, CatalogError};
 use crate::model::{AttributeChange, Permission, QUEUES_MAX, Retention, Topic, TopicSpec, key};
 use protocol::names::TopicName;
 use std::sync::Arc;
+use storage::env::Timestamp;
 
 /// What is to be different in a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Catalog {
     /// A name that cannot be a topic's, a number of queues that cannot be, [`CatalogError::Shrink`], or a durability
     /// that there is no store for.
     pub async fn put_topic(&self, spec: TopicSpec) -> Result<Arc<Topic>, CatalogError> {
-        self.make_topic(spec, |topic, spec| changed(topic, spec.clone())).await
+        self.make_topic(spec, |topic, spec| self.turned(topic, spec.clone())).await
     }
 
     /// Changes a topic.
@@ -53,7 +54,7 @@ impl Catalog {
             spec.permission = change.permission.unwrap_or(spec.permission);
             change.attributes.iter().try_for_each(|change| spec.change(change))?;
             check(&spec)?;
-            changed(topic, spec)
+            self.turned(topic, spec)
         });
         topic.await?.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(name.clone()))
     }
@@ -80,8 +81,8 @@ impl Catalog {
             })?;
             check(&spec)?;
             match found {
-                Some(topic) => changed(topic, spec),
-                None => Ok(Wish::Put(Topic::create(spec, &cluster, uids, now))),
+                Some(topic) => self.turned(topic, spec),
+                None => self.made(Topic::create(spec, &cluster, uids, now)),
             }
         });
         let topic = match (swapped.await, declined) {
@@ -91,15 +92,24 @@ impl Catalog {
         topic.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(name.clone()).into())
     }
 
-    /// Deletes a topic. What only it held is freed by the logs' owners.
+    /// Deletes a topic. What only it held is freed by the logs' owners. `newest` is when its newest message was stored;
+    /// what is stored while the topic is deleted goes with it.
     ///
     /// # Errors
-    /// [`CatalogError::TopicNotFound`], [`CatalogError::ImpliedTopic`].
-    pub async fn delete_topic(&self, name: &TopicName) -> Result<(), CatalogError> {
+    /// [`CatalogError::TopicNotFound`], [`CatalogError::ImpliedTopic`], [`CatalogError::LockedUntil`].
+    pub async fn delete_topic(
+        &self,
+        name: &TopicName,
+        newest: Option<Timestamp>,
+    ) -> Result<(), CatalogError> {
         self.check_name(name)?;
-        let deleted = self.swap(key::topic(name), |found: Option<&Topic>| match found {
-            Some(_) => Ok(Wish::Delete),
-            None => Err(CatalogError::TopicNotFound(name.clone())),
+        let deleted = self.swap(key::topic(name), |found: Option<&Topic>| {
+            let topic = found.ok_or_else(|| CatalogError::TopicNotFound(name.clone()))?;
+            let until = topic.locked_until(newest);
+            match until.filter(|until| self.inner.env.now() < *until) {
+                Some(until) => Err(CatalogError::LockedUntil { name: name.clone(), until }),
+                None => Ok(Wish::Delete),
+            }
         });
         deleted.await.map(drop)
     }
@@ -115,12 +125,42 @@ impl Catalog {
         let new = Topic::create(spec.clone(), &self.cluster(), uids, self.inner.env.now());
         let topic = self.swap(key::topic(&spec.name), |found| match found {
             Some(topic) => there(topic, &spec),
-            None => Ok(Wish::Put(new.clone())),
+            None => self.made(new.clone()),
         });
         topic.await?.map(Arc::new).ok_or_else(|| CatalogError::TopicNotFound(spec.name.clone()))
     }
 
-    fn check_name(&self, name: &TopicName) -> Result<(), CatalogError> {
+    fn made(&self, topic: Topic) -> Result<Wish<Topic>, CatalogError> {
+        self.check_locks(&topic)?;
+        Ok(Wish::Put(topic))
+    }
+
+    fn turned(&self, topic: &Topic, spec: TopicSpec) -> Result<Wish<Topic>, CatalogError> {
+        let changed = changed(topic, spec)?;
+        if changed == *topic {
+            return Ok(Wish::Keep);
+        }
+        if changed.retention() != topic.retention() {
+            self.check_locks(&changed)?;
+        }
+        Ok(Wish::Put(changed))
+    }
+
+    /// A lock that the store does not keep would be a promise that nobody keeps.
+    fn check_locks(&self, topic: &Topic) -> Result<(), CatalogError> {
+        match topic.retention() {
+            Retention::Locked(_) if !self.allows_locks() => {
+                Err(CatalogError::NoLocks(topic.name.clone()))
+            }
+            Retention::Locked(_)
+            | Retention::Forever
+            | Retention::Age(_)
+            | Retention::Size(_)
+            | Retention::Compacted => Ok(()),
+        }
+    }
+
+    pub(super) fn check_name(&self, name: &TopicName) -> Result<(), CatalogError> {
         if name.as_retry().is_some() || name.as_dead_letter().is_some() {
             return Err(CatalogError::ImpliedTopic(name.clone()));
         }
@@ -138,7 +178,7 @@ fn check(spec: &TopicSpec) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn changed(topic: &Topic, spec: TopicSpec) -> Result<Wish<Topic>, CatalogError> {
+fn changed(topic: &Topic, spec: TopicSpec) -> Result<Topic, CatalogError> {
     let queues = topic.spec().queues;
     if spec.queues < queues {
         let (name, asked) = (topic.name.clone(), spec.queues);
@@ -153,5 +193,5 @@ fn changed(topic: &Topic, spec: TopicSpec) -> Result<Wish<Topic>, CatalogError> 
             retention: topic.retention(),
         });
     }
-    Ok(if changed == *topic { Wish::Keep } else { Wish::Put(changed) })
+    Ok(changed)
 }

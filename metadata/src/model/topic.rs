@@ -2,13 +2,16 @@
 
 use super::attribute::{self, AttributeChange, AttributeRefused};
 use super::codec::{Record, RecordError, opened, sealed};
+use super::origin::{Origin, OriginV1, Part};
 use super::spread::{self, Share};
 use super::{Cluster, Group, Retention};
 use bytes::Bytes;
+use prost::Message;
 use protocol::names::TopicName;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use storage::env::Timestamp;
-use storage::format::{PgId, QueueUid};
+use storage::format::{PgId, QueueOffset, QueueUid};
 
 /// The most queues of a topic; also the number of uids that are set aside for each, so that it can grow.
 pub const QUEUES_MAX: u32 = 1 << 16;
@@ -202,11 +205,16 @@ pub struct Topic {
     pub attributes: BTreeMap<String, String>,
     /// When this incarnation was made.
     pub created: Timestamp,
+    /// Where its first messages come from, if it was cloned.
+    pub origin: Option<Arc<Origin>>,
     queues: Vec<TopicQueue>,
 }
 
 impl Topic {
     const SCHEMA: u8 = 1;
+    /// With an origin. A version that does not know origins must not write the topic back without it: what only the
+    /// clone shows would be deleted.
+    const SCHEMA_CLONE: u8 = 2;
 
     /// A new incarnation. `uid_base` begins [`QUEUES_MAX`] uids that are its own; `spec` has 1 to [`QUEUES_MAX`]
     /// queues.
@@ -222,6 +230,26 @@ impl Topic {
             durability: spec.durability.unwrap_or_default(),
             attributes: spec.attributes,
             created,
+            origin: None,
+        }
+    }
+
+    /// A new incarnation that begins as `source`, with what `origin` shows of it: settings, placement groups and queues
+    /// are the same, the lock of its messages too. `uid_base` as in [`Topic::create`].
+    pub fn cloned(
+        source: &Topic,
+        name: TopicName,
+        origin: Origin,
+        uid_base: u64,
+        created: Timestamp,
+    ) -> Topic {
+        Topic {
+            queues: dealt(&source.spread, uid_base),
+            name,
+            uid_base,
+            created,
+            origin: Some(Arc::new(origin)),
+            ..source.clone()
         }
     }
 
@@ -239,6 +267,7 @@ impl Topic {
             name: self.name.clone(),
             uid_base: self.uid_base,
             created: self.created,
+            origin: self.origin.clone(),
         }
     }
 
@@ -264,6 +293,7 @@ impl Topic {
             durability: Durability::Local,
             attributes: BTreeMap::new(),
             created,
+            origin: None,
             queues: cluster.pgs().map(|pg| TopicQueue { pg, id: 0, uid: QueueUid(uid) }).collect(),
         }
     }
@@ -296,6 +326,42 @@ impl Topic {
             }
             None => Retention::default(),
         }
+    }
+
+    /// Which of its queues has this uid, counted from `uid_base`. None of a topic that a group implies.
+    pub fn index_of(&self, queue: QueueUid) -> Option<usize> {
+        let i = usize::try_from(queue.0.checked_sub(self.uid_base)?).ok()?;
+        (i < self.queues.len()).then_some(i)
+    }
+
+    /// What its queue shows of queues of other topics as its own, in ascending order; empty where nothing is inherited.
+    pub fn inherited(&self, queue: QueueUid) -> Vec<Part> {
+        match (&self.origin, self.index_of(queue)) {
+            (Some(origin), Some(i)) => origin.parts(i).collect(),
+            (Some(_) | None, _) => Vec::new(),
+        }
+    }
+
+    /// The offset of the first message that its queue takes itself: where its log begins to count.
+    pub fn queue_start(&self, queue: QueueUid) -> QueueOffset {
+        match (&self.origin, self.index_of(queue)) {
+            (Some(origin), Some(i)) => origin.end(i),
+            (Some(_) | None, _) => QueueOffset(0),
+        }
+    }
+
+    /// Until when it cannot be deleted, when its newest message was stored at `newest`; `None` for a topic that is not
+    /// locked, or holds nothing. What a clone shows counts as of the time that it was cloned at.
+    pub fn locked_until(&self, newest: Option<Timestamp>) -> Option<Timestamp> {
+        let Retention::Locked(period) = self.retention() else { return None };
+        let shown = self.origin.as_ref().filter(|origin| !origin.is_empty());
+        let newest = newest.max(shown.map(|origin| origin.at));
+        newest.map(|newest| newest.plus(period))
+    }
+
+    /// Bytes that its origin takes in the metadata store; more than [`super::ORIGIN_BYTES_MAX`] are refused.
+    pub(crate) fn origin_bytes(&self) -> usize {
+        self.origin.as_ref().map_or(0, |origin| OriginV1::from(&**origin).encoded_len())
     }
 
     /// Every attribute, with those that have a field: what `mqadmin` shows.
@@ -354,6 +420,9 @@ struct TopicV1 {
     attributes: BTreeMap<String, String>,
     #[prost(uint64, tag = "8")]
     created_ms: u64,
+    /// In schema 2, and there always.
+    #[prost(message, optional, tag = "9")]
+    origin: Option<OriginV1>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -376,12 +445,19 @@ impl Record for Topic {
             durability: self.durability.row().1,
             attributes: self.attributes.clone(),
             created_ms: self.created.0,
+            origin: self.origin.as_deref().map(OriginV1::from),
         };
-        sealed(Topic::SCHEMA, &message)
+        let schema = if self.origin.is_some() { Topic::SCHEMA_CLONE } else { Topic::SCHEMA };
+        sealed(schema, &message)
     }
 
     fn decode(value: &[u8]) -> Result<Topic, RecordError> {
-        let message: TopicV1 = opened(Topic::SCHEMA, value)?;
+        let is_plain = value.first() == Some(&Topic::SCHEMA);
+        let schema = if is_plain { Topic::SCHEMA } else { Topic::SCHEMA_CLONE };
+        let message: TopicV1 = opened(schema, value)?;
+        if message.origin.is_none() != is_plain {
+            return Err(RecordError::Field("origin"));
+        }
         let spread = message.spread.iter().map(share).collect::<Result<Vec<_>, _>>()?;
         let queues: u64 = spread.iter().map(|share| u64::from(share.queues)).sum();
         let queues = u32::try_from(queues).unwrap_or(u32::MAX);
@@ -391,6 +467,8 @@ impl Record for Topic {
         if message.uid_base.checked_add(u64::from(QUEUES_MAX)).is_none() {
             return Err(RecordError::Field("uid_base"));
         }
+        let read = |origin: OriginV1| origin.read(message.uid_base, queues as usize);
+        let origin = message.origin.map(read).transpose()?;
         let kind = TopicKind::ALL.iter().find(|(_, id, _)| *id == message.kind);
         let durability = Durability::ALL.iter().find(|(_, id, _)| *id == message.durability);
         Ok(Topic {
@@ -403,6 +481,7 @@ impl Record for Topic {
             durability: durability.ok_or(RecordError::Field("durability"))?.0,
             attributes: message.attributes,
             created: Timestamp(message.created_ms),
+            origin: origin.map(Arc::new),
         })
     }
 }

@@ -3,10 +3,12 @@
 //! Enumerations travel as the words that RocketMQ and our attributes use, and are checked where
 //! they are read.
 
+mod clone;
 mod config;
 mod message;
 mod progress;
 
+pub use clone::{TopicClone, TopicCloned, TopicOrigin};
 pub use config::Config;
 pub use message::{Message, MessageSearch, MessageTail};
 pub use progress::{
@@ -43,6 +45,9 @@ pub struct TopicPut {
     /// rw, r, w or none. Default rw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
+    /// How long messages are kept: the attribute `retention`. Default forever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
     /// All further attributes; replaces those there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<BTreeMap<String, String>>,
@@ -61,10 +66,15 @@ pub struct Topic {
     pub durability: String,
     /// As in [`TopicPut::permission`].
     pub permission: String,
+    /// As in [`TopicPut::retention`].
+    pub retention: String,
     /// Further attributes.
     pub attributes: BTreeMap<String, String>,
     /// When it was made, milliseconds since 1970.
     pub created_ms: u64,
+    /// Where its first messages come from, if it was cloned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<TopicOrigin>,
 }
 
 /// `GET /v1/topics`, sorted by name.

@@ -111,7 +111,7 @@ async fn a_restart_keeps_places_and_a_deletion_ends_them() {
     assert_eq!(gateway.consume.progress(&group, &topic), []);
     let again = gateway.group().await;
     assert_eq!(gateway.receive(&topic, &again).await.len(), 3);
-    gateway.catalog.delete_topic(&topic.name).await.unwrap();
+    gateway.catalog.delete_topic(&topic.name, None).await.unwrap();
     gateway.stop().await;
 
     let gateway = Gateway::start(dir.path(), 3).await;
