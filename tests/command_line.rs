@@ -303,3 +303,30 @@ fn shells_are_told_how_to_complete() {
         assert!(script.contains("reset") && script.contains("dry-run"), "{shell}");
     }
 }
+
+#[test]
+fn a_topic_is_kept_as_long_as_it_is_told_and_cloned() {
+    let shell = Shell::open("retention");
+    let created = shell.ok(&["topic", "create", "t", "--retention", "30d"]);
+    assert!(created.contains("durability local, retention 30d\n"), "{created}");
+    assert!(shell.ok(&["topic", "describe", "t"]).contains("retention   30d\n"));
+    let changed = shell.ok(&["topic", "update", "t", "--retention", "10GiB"]);
+    assert!(changed.contains("retention") && changed.contains("10GiB"), "{changed}");
+    let refused = shell.fails(&["topic", "create", "audit", "--retention", "locked:365d"], 1);
+    assert!(refused.contains("stratamq store create --object-lock"), "{refused}");
+    shell.fails(&["topic", "update", "t", "--retention", "soon"], 1);
+
+    let planned = shell.ok(&["topic", "clone", "t", "copy", "--dry-run"]);
+    assert!(planned.starts_with("would make topic copy: shares 0 messages of topic t as of "));
+    let made = shell.ok(&["topic", "clone", "t", "copy", "--with-offsets"]);
+    assert!(made.starts_with("made topic copy: shares 0 messages of topic t"), "{made}");
+    let again = shell.ok(&["topic", "clone", "t", "copy"]);
+    assert!(again.starts_with("there is topic copy"), "{again}");
+    let described = shell.ok(&["topic", "describe", "copy"]);
+    assert!(described.contains("cloned from  t as of "), "{described}");
+    assert!(shell.ok(&["topic", "list"]).contains("10GiB"));
+    let taken = shell.fails(&["topic", "clone", "copy", "t"], 1);
+    assert!(taken.contains("stratamq topic describe t"), "{taken}");
+    shell.fails(&["topic", "clone", "none", "more"], 1);
+    shell.fails(&["topic", "clone", "t", "more", "--at", "soon"], 2);
+}

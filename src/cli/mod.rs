@@ -6,6 +6,7 @@
 //! says why and what to do on standard error, and by its exit code who is to act: 1 the broker
 //! refused, 2 the command was used wrongly, 3 nobody answers.
 mod bench;
+mod clone;
 mod cluster;
 mod config;
 mod connect;

@@ -1,11 +1,12 @@
 //! `stratamq topic`.
 
+use super::clone::Cloning;
 use super::connect::{AdminAddress, name};
 use super::failure::Failure;
 use super::http::{Admin, Answer, Only, path};
 use super::print::{self, Printer, count, fields, table, time};
 use clap::{Args, Subcommand};
-use gateway::admin::api::{Topic, TopicDetail, TopicList, TopicPut};
+use gateway::admin::api::{Topic, TopicDetail, TopicList, TopicOrigin, TopicPut};
 use std::collections::BTreeMap;
 
 /// As `message.type` has them.
@@ -22,7 +23,7 @@ pub(crate) enum TopicCommand {
     #[command(after_help = "Examples:
   stratamq topic create hello
   stratamq topic create orders --queues 16
-  stratamq topic create clicks --durability async")]
+  stratamq topic create clicks --durability async --retention 3d")]
     Create(Create),
     /// List topics
     #[command(after_help = "Examples:
@@ -38,8 +39,18 @@ pub(crate) enum TopicCommand {
     #[command(after_help = "Examples:
   stratamq topic update orders --queues 32            queues are added, never taken away
   stratamq topic update orders --permission r         for now, nobody sends
-  stratamq topic update clicks --durability async")]
+  stratamq topic update clicks --durability async
+  stratamq topic update clicks --retention 30d        older messages go; a lock is only made longer")]
     Update(Update),
+    /// Make a topic that shares the messages that another one had at a time
+    #[command(after_help = "Examples:
+  stratamq topic clone orders orders-test
+  stratamq topic clone orders orders-before --at 2026-08-05T14:00Z --dry-run
+  stratamq topic clone orders orders-before --at 2h --with-offsets
+
+Nothing is copied, so it takes seconds whatever the size. The clone has the settings of the other
+topic, its lock too; each goes on by itself, and either may be deleted.")]
+    Clone(Cloning),
     /// Delete a topic and its messages
     #[command(after_help = "Examples:
   stratamq topic delete hello --dry-run
@@ -62,6 +73,11 @@ pub(crate) struct Create {
     /// the machine) [default: local]
     #[arg(long)]
     durability: Option<String>,
+    /// How long messages are kept: forever, an age such as 3d, 12h or 90m, a size such as 10GiB,
+    /// compacted (of every key the newest), or locked:365d (nobody can delete them before)
+    /// [default: forever]
+    #[arg(long)]
+    retention: Option<String>,
     /// A further attribute; may be repeated
     #[arg(long = "attribute", value_parser = key_value, value_name = "KEY=VALUE")]
     attributes: Vec<(String, String)>,
@@ -101,6 +117,10 @@ pub(crate) struct Update {
     /// When a send is acknowledged: local or async
     #[arg(long)]
     durability: Option<String>,
+    /// How long messages are kept: forever, an age such as 3d, a size such as 10GiB, compacted, or
+    /// locked:365d
+    #[arg(long)]
+    retention: Option<String>,
     /// What clients may do: read and write, one of them, or nothing
     #[arg(long, value_parser = ["rw", "r", "w", "none"])]
     permission: Option<String>,
@@ -137,6 +157,7 @@ impl TopicCommand {
             | TopicCommand::Describe(Describe { address, .. })
             | TopicCommand::Update(Update { address, .. })
             | TopicCommand::Delete(Delete { address, .. }) => address.json,
+            TopicCommand::Clone(clone) => clone.json(),
         }
     }
 }
@@ -155,6 +176,7 @@ pub(super) async fn execute(command: TopicCommand, printer: &mut Printer) -> Res
         TopicCommand::List(list) => list.execute(printer).await,
         TopicCommand::Describe(describe) => describe.execute(printer).await,
         TopicCommand::Update(update) => update.execute(printer).await,
+        TopicCommand::Clone(clone) => clone.execute(printer).await,
         TopicCommand::Delete(delete) => delete.execute(printer).await,
     }
 }
@@ -167,6 +189,7 @@ impl Create {
             kind: self.kind.map(|kind| kind.to_ascii_uppercase()),
             durability: self.durability,
             permission: None,
+            retention: self.retention,
             attributes: Some(attributes).filter(|attributes| !attributes.is_empty()),
         };
         let admin = self.address.open()?;
@@ -188,7 +211,7 @@ fn exists(failure: Failure, name: &str) -> Failure {
 }
 
 fn created(topic: &Topic, new: bool) -> String {
-    let Topic { name, kind, durability, .. } = topic;
+    let Topic { name, kind, durability, retention, .. } = topic;
     let queues = count(topic.queues.into(), "queue");
     let done = if new { "created topic" } else { "there is topic" };
     let next = match kind.as_str() {
@@ -197,7 +220,9 @@ fn created(topic: &Topic, new: bool) -> String {
         }
         _ => format!("{kind} messages are not served by this version yet"),
     };
-    format!("{done} {name}: {queues}, {kind} messages, durability {durability}\n{next}\n")
+    format!(
+        "{done} {name}: {queues}, {kind} messages, durability {durability}, retention {retention}\n{next}\n"
+    )
 }
 
 impl List {
@@ -213,10 +238,11 @@ fn listed(list: &TopicList) -> String {
     }
     let row = |topic: &Topic| {
         let queues = topic.queues.to_string();
-        vec![topic.name.clone(), topic.kind.clone(), queues, topic.durability.clone()]
+        let Topic { name, kind, durability, retention, .. } = topic.clone();
+        vec![name, kind, queues, durability, retention]
     };
     let rows: Vec<Vec<String>> = list.topics.iter().map(row).collect();
-    table(&["TOPIC", "KIND", "QUEUES", "DURABILITY"], &rows)
+    table(&["TOPIC", "KIND", "QUEUES", "DURABILITY", "RETENTION"], &rows)
 }
 
 impl Describe {
@@ -249,10 +275,14 @@ fn described(detail: &TopicDetail) -> String {
         ("queues", topic.queues.to_string()),
         ("durability", topic.durability.clone()),
         ("permission", topic.permission.clone()),
+        ("retention", topic.retention.clone()),
         ("created", time(topic.created_ms)),
         ("messages", messages(detail).to_string()),
     ];
-    for (key, value) in &topic.attributes {
+    if let Some(TopicOrigin { source, at_ms }) = &topic.origin {
+        pairs.push(("cloned from", format!("{source} as of {}", time(*at_ms))));
+    }
+    for (key, value) in &further(topic) {
         pairs.push(("attribute", format!("{key}={value}")));
     }
     let rows: Vec<Vec<String>> = detail
@@ -288,10 +318,19 @@ impl Delete {
             return Err(Failure::usage(format!("topic {name} holds {}", count(held, "message")))
                 .hint(format!("delete it for good with: stratamq topic delete {name} --yes")));
         }
-        admin.delete(&path("topics", name)).await.map_err(unknown)?;
+        admin.delete(&path("topics", name)).await.map_err(|failure| locked(failure, name))?;
         let done = serde_json::json!({ "deleted": name, "messages": held });
         printer.show(&done, || format!("deleted topic {name} with {}\n", count(held, "message")))
     }
+}
+
+fn locked(failure: Failure, name: &str) -> Failure {
+    if failure.what.contains(" is locked until ") {
+        return failure.hint(format!(
+            "nobody can delete it before; what is sent makes it longer: stratamq topic update {name} --permission r"
+        ));
+    }
+    unknown(failure)
 }
 
 impl Update {
@@ -320,6 +359,7 @@ impl Update {
             kind: self.kind.as_ref().map(|kind| kind.to_ascii_uppercase()),
             durability: self.durability.clone(),
             permission: self.permission.clone(),
+            retention: self.retention.clone(),
             attributes: (attributes != before.attributes).then_some(attributes),
         };
         if put == TopicPut::default() && self.attributes.is_empty() {
@@ -344,9 +384,17 @@ fn changes(before: &Topic, after: &Topic) -> String {
         ("kind", before.kind.clone(), after.kind.clone()),
         ("durability", before.durability.clone(), after.durability.clone()),
         ("permission", before.permission.clone(), after.permission.clone()),
-        ("attributes", shown(&before.attributes), shown(&after.attributes)),
+        ("retention", before.retention.clone(), after.retention.clone()),
+        ("attributes", shown(&further(before)), shown(&further(after))),
     ];
     print::changes("topic", &after.name, compared)
+}
+
+/// The attributes without the one that is shown by itself.
+fn further(topic: &Topic) -> BTreeMap<String, String> {
+    let mut attributes = topic.attributes.clone();
+    attributes.remove("retention");
+    attributes
 }
 
 /// `key=value` for each, or `none`.
@@ -370,8 +418,13 @@ mod tests {
             queues: 2,
             durability: "local".into(),
             permission: "rw".into(),
-            attributes: BTreeMap::from([("retention".into(), "forever".into())]),
+            retention: "3d".into(),
+            attributes: BTreeMap::from([
+                ("retention".into(), "3d".into()),
+                ("reserve.time".into(), "7".into()),
+            ]),
             created_ms: 1_709_210_096_999,
+            origin: Some(TopicOrigin { source: "old".into(), at_ms: 951_782_400_000 }),
         }
     }
 
@@ -380,7 +433,7 @@ mod tests {
         let normal = Topic { kind: "NORMAL".into(), ..topic() };
         assert_eq!(
             created(&normal, true),
-            "created topic orders: 2 queues, NORMAL messages, durability local\n\
+            "created topic orders: 2 queues, NORMAL messages, durability local, retention 3d\n\
              send to it with: stratamq message send orders \"first message\"\n"
         );
         let text = created(&topic(), false);
@@ -395,7 +448,7 @@ mod tests {
         let list = TopicList { topics: vec![topic()] };
         assert_eq!(
             listed(&list),
-            "TOPIC   KIND  QUEUES  DURABILITY\norders  FIFO       2  local\n"
+            "TOPIC   KIND  QUEUES  DURABILITY  RETENTION\norders  FIFO       2  local       3d\n"
         );
     }
 
@@ -409,8 +462,11 @@ mod tests {
         };
         let message_queues = vec![queue(0, 12), queue(1, 2)];
         let text = described(&TopicDetail { topic: topic(), message_queues });
-        assert!(text.contains("messages    10\n"), "{text}");
-        assert!(text.contains("attribute   retention=forever\n"), "{text}");
+        assert!(text.contains("messages     10\n"), "{text}");
+        assert!(text.contains("retention    3d\n"), "{text}");
+        assert!(text.contains("cloned from  old as of 2000-02-29 00:00:00 UTC\n"), "{text}");
+        assert!(text.contains("attribute    reserve.time=7\n"), "{text}");
+        assert!(!text.contains("retention="), "{text}");
         assert!(text.contains("strata-0001      0      2   12\n"), "{text}");
     }
 
