@@ -200,14 +200,18 @@ fn failure(error: Error, url: &StoreUrl) -> Failure {
             (Exit::Refused, format!("make it with: stratamq store create --store {url}"))
         }
         Error::NoCredentials => (Exit::Refused, CREDENTIALS.to_owned()),
-        Error::Failed { reached: false, .. } => (Exit::Unreachable, REACH.to_owned()),
+        Error::Failed { reached: false, .. } | Error::FailedObject { reached: false, .. } => {
+            (Exit::Unreachable, REACH.to_owned())
+        }
         Error::Store(store) => match store.advice() {
             Advice::Retry(_) => (Exit::Unreachable, REACH.to_owned()),
             Advice::Refresh | Advice::Fix | Advice::Stop => (Exit::Refused, String::new()),
         },
-        Error::Failed { reached: true, .. } | Error::Denied { .. } | Error::Taken { .. } => {
-            (Exit::Refused, String::new())
-        }
+        Error::Failed { reached: true, .. }
+        | Error::FailedObject { reached: true, .. }
+        | Error::Denied { .. }
+        | Error::DeniedObject { .. }
+        | Error::Taken { .. } => (Exit::Refused, String::new()),
     };
     Failure { exit, what: error.to_string(), hint }
 }

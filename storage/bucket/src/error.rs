@@ -44,6 +44,33 @@ pub enum Error {
         /// Whether it answered at all.
         reached: bool,
     },
+    /// The credentials may not do this to an object.
+    #[error(
+        "the credentials may not {what} objects of bucket {bucket}: allow {permission}, or use \
+         others ({said})"
+    )]
+    DeniedObject {
+        /// What was tried.
+        what: &'static str,
+        /// The bucket.
+        bucket: String,
+        /// The permission, as policies call it.
+        permission: &'static str,
+        /// What the service said.
+        said: String,
+    },
+    /// The service did not answer about an object, or not this.
+    #[error("the service does not {what} an object of bucket {bucket}: {said}")]
+    FailedObject {
+        /// What was tried.
+        what: &'static str,
+        /// The bucket.
+        bucket: String,
+        /// What the service said, or why it was not reached.
+        said: String,
+        /// Whether it answered at all.
+        reached: bool,
+    },
     /// The data plane.
     #[error(transparent)]
     Store(#[from] storage::object::Error),

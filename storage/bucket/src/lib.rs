@@ -11,11 +11,13 @@ mod access;
 mod check;
 mod error;
 mod folder;
+mod locks;
 mod rules;
 mod service;
 
 pub use access::Access;
 pub use check::{check, create, plan};
 pub use error::Error;
+pub use locks::Locks;
 pub use rules::{Finding, Step, Verdict, Wanted};
 pub use service::{Outcome, Taken};

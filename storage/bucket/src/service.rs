@@ -7,13 +7,17 @@ use crate::rules::{
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint,
     BucketVersioningStatus, CreateBucketConfiguration, ExpirationStatus, LifecycleRule,
     LifecycleRuleFilter, NoncurrentVersionExpiration, ObjectLockConfiguration, ObjectLockEnabled,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
+    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, PublicAccessBlockConfiguration,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule, VersioningConfiguration,
 };
+use storage::env::Timestamp;
 use storage::object::Name;
 
 /// The id of our rule among the bucket's.
@@ -22,6 +26,7 @@ const RULE: &str = "stratamq";
 const FIRST_REGION: &str = "us-east-1";
 
 /// The control plane of one bucket.
+#[derive(Clone)]
 pub(crate) struct Service {
     client: Client,
     bucket: String,
@@ -228,6 +233,61 @@ impl Service {
         }
     }
 
+    /// Whether objects can be locked.
+    ///
+    /// # Errors
+    /// When there is no such bucket, or the service is not reached.
+    pub(crate) async fn can_lock(&self) -> Result<bool, Error> {
+        match self.region_of_bucket().await? {
+            Some(_) => Ok(self.object_lock().await? == Answer::Is(true)),
+            None => Err(Error::Missing { bucket: self.bucket.clone() }),
+        }
+    }
+
+    /// Until when nobody can delete an object; `None` where somebody can. Asked by a HEAD: some
+    /// services answer the question for the lock alone in a form that the SDK does not read.
+    ///
+    /// # Errors
+    /// When there is no such object, the credentials may not, or the service is not reached.
+    pub(crate) async fn locked_until(&self, name: &Name) -> Result<Option<Timestamp>, Error> {
+        let asked = self.client.head_object().bucket(&self.bucket).key(self.key(name));
+        match asked.send().await.map_err(no) {
+            Ok(found) => Ok(compliance(&found)),
+            Err(refused) => Err(self.refused("tell the lock of", "s3:GetObject", refused)),
+        }
+    }
+
+    /// Locks an object until a time, which may not be earlier than that of a lock that it has.
+    ///
+    /// # Errors
+    /// As [`Service::locked_until`], and when it is locked for longer.
+    pub(crate) async fn lock_until(&self, name: &Name, until: Timestamp) -> Result<(), Error> {
+        let until = i64::try_from(until.0 / 1000).unwrap_or(i64::MAX);
+        let lock = ObjectLockRetention::builder()
+            .mode(ObjectLockRetentionMode::Compliance)
+            .retain_until_date(DateTime::from_secs(until));
+        let put = self.client.put_object_retention().bucket(&self.bucket).key(self.key(name));
+        let asked = put.retention(lock.build()).send().await.map(drop).map_err(no);
+        asked.map_err(|refused| self.refused("lock", "s3:PutObjectRetention", refused))
+    }
+
+    /// The key of an object of the store.
+    fn key(&self, name: &Name) -> String {
+        self.prefix.as_ref().map_or(name.to_string(), |prefix| format!("{prefix}/{name}"))
+    }
+
+    fn refused(&self, what: &'static str, permission: &'static str, refused: No) -> Error {
+        let bucket = self.bucket.clone();
+        match refused {
+            No::Denied(said) => Error::DeniedObject { what, bucket, permission, said },
+            No::Anonymous => Error::NoCredentials,
+            No::Unsupported(said) => Error::FailedObject { what, bucket, said, reached: true },
+            No::Other { said, status, .. } => {
+                Error::FailedObject { what, bucket, said, reached: status.is_some() }
+            }
+        }
+    }
+
     async fn make(&self, object_lock: bool) -> Result<Taken, Error> {
         let place = self.region.as_deref().filter(|region| *region != FIRST_REGION).map(|region| {
             let place = BucketLocationConstraint::from(region);
@@ -312,6 +372,13 @@ impl Service {
         let put = self.client.put_object_lock_configuration().bucket(&self.bucket);
         put.object_lock_configuration(on.build()).send().await.map(drop).map_err(no)
     }
+}
+
+/// Until when the lock holds that nobody lifts.
+fn compliance(found: &HeadObjectOutput) -> Option<Timestamp> {
+    let holds = found.object_lock_mode() == Some(&ObjectLockMode::Compliance);
+    let until = found.object_lock_retain_until_date()?.to_millis().ok()?;
+    u64::try_from(until).ok().filter(|_| holds).map(Timestamp)
 }
 
 fn our_rule(prefix: Option<&Name>) -> Result<LifecycleRule, No> {
