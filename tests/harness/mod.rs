@@ -2,6 +2,7 @@
 #![expect(dead_code, reason = "each suite takes the part that it needs")]
 
 pub(crate) mod history;
+pub(crate) mod s3;
 pub(crate) mod shell;
 
 use std::net::SocketAddr;
