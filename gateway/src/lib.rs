@@ -16,8 +16,8 @@ mod record;
 pub mod remoting;
 pub mod settings;
 pub mod tiering;
-mod varint;
 mod topic;
+mod varint;
 
 pub use broker::{Addresses, Broker};
 pub use gateway::{Gateway, StartError};

@@ -21,6 +21,8 @@ mod read;
 pub mod rebuild;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod writer;
 
 pub use bundle::{Bundle, BundleBuilder, BundleRefused, Frame, Knowledge};
