@@ -11,7 +11,7 @@ pub mod rebuild;
 pub mod store;
 
 pub use catalog::{
-    Catalog, CatalogError, ClusterSpec, Commit, NotCommitted, Registration, TopicChange,
-    WriteOutcome,
+    Catalog, CatalogError, ClusterSpec, Commit, JOBS_MAX, JOBS_RUNNING_MAX, NotCommitted,
+    Registration, TopicChange, WriteOutcome,
 };
 pub use store::{Advice, Applied, Error, MetadataStore, Revision};

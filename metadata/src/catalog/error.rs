@@ -1,6 +1,10 @@
 //! Why a change of the catalog is refused.
 
-use crate::model::{AttributeRefused, ORIGIN_BYTES_MAX, ORIGIN_LAYERS_MAX, QUEUES_MAX, Retention};
+use super::jobs::JOBS_RUNNING_MAX;
+use crate::model::{
+    AttributeRefused, JobName, ORIGIN_BYTES_MAX, ORIGIN_LAYERS_MAX, QUEUES_MAX, REPLAYED_MAX,
+    Retention,
+};
 use crate::store::Error;
 use protocol::names::{GroupName, TopicName};
 use storage::env::Timestamp;
@@ -85,6 +89,20 @@ pub enum CatalogError {
     /// A message must be delivered at least once.
     #[error("group {0} must allow at least one delivery attempt")]
     MaxAttempts(GroupName),
+    /// The name stands for another job.
+    #[error("replay {0} exists already and is for something else")]
+    JobExists(JobName),
+    /// There is no such job, or it was forgotten.
+    #[error("replay {0} does not exist")]
+    JobNotFound(JobName),
+    /// As many jobs as may are not over.
+    #[error("{JOBS_RUNNING_MAX} replays are not over, which is as many as there may be")]
+    TooManyJobs,
+    /// The group has as many topics that messages were replayed from as it may.
+    #[error(
+        "messages of {REPLAYED_MAX} topics were replayed to group {0}, which is as many as may be"
+    )]
+    TooManyReplayed(GroupName),
     /// Others changed the same record over and over. Nothing was changed; try again.
     #[error("{0} is being changed by too many at once")]
     Contended(String),

@@ -2,8 +2,9 @@
 
 use super::swap::Wish;
 use super::{Catalog, CatalogError};
-use crate::model::{Group, GroupSpec, key};
+use crate::model::{Group, GroupSpec, REPLAYED_MAX, Topic, key};
 use protocol::names::GroupName;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Catalog {
@@ -64,6 +65,37 @@ impl Catalog {
         let spec = GroupSpec::new(name.clone());
         check(&spec)?;
         self.make_group(&spec, |_| Wish::Keep).await
+    }
+
+    /// The group, with queues for what is replayed to it on `topic`. Costs nothing where it has them.
+    ///
+    /// # Errors
+    /// [`CatalogError::GroupNotFound`], [`CatalogError::TooManyReplayed`].
+    pub async fn replay_to_group(
+        &self,
+        name: &GroupName,
+        topic: &Topic,
+    ) -> Result<Arc<Group>, CatalogError> {
+        let shown = self.group(name.as_str()).filter(|group| !group.replayed(topic).is_empty());
+        if let Some(group) = shown {
+            return Ok(group);
+        }
+        let uid = self.take_uids(1).await?;
+        let there: HashSet<u64> = self.topics().iter().map(|topic| topic.uid_base).collect();
+        let group = self.swap(key::group(name), |found: Option<&Group>| {
+            let found = found.ok_or_else(|| CatalogError::GroupNotFound(name.clone()))?;
+            let mut group = found.with_replayed(topic, uid);
+            if group == *found {
+                return Ok(Wish::Keep);
+            }
+            // Of topics that were deleted there is nothing left to receive.
+            group.replayed.retain(|one| one.topic == topic.uid_base || there.contains(&one.topic));
+            if group.replayed.len() > REPLAYED_MAX {
+                return Err(CatalogError::TooManyReplayed(name.clone()));
+            }
+            Ok(Wish::Put(group))
+        });
+        group.await?.map(Arc::new).ok_or_else(|| CatalogError::GroupNotFound(name.clone()))
     }
 
     /// Deletes a group, its offsets and its dead letters with it.

@@ -140,7 +140,7 @@ impl Catalog {
         self.inner.store.close().await;
     }
 
-    fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.inner.follower.snapshot.load()
     }
 }

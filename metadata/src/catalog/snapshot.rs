@@ -1,7 +1,8 @@
 //! One revision of everything, immutable. A change copies only the shards that it touches.
 
 use super::known::{KnownGroups, KnownTopics};
-use crate::model::{GatewayId, GatewayRecord, PgRecord, Record, key};
+use super::names::Names;
+use crate::model::{GatewayId, GatewayRecord, Job, PgRecord, Record, key};
 use crate::store::{Error, Event, KeyValue, Range, Revision};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub(super) struct Snapshot {
     pub(super) revision: Revision,
     pub(super) topics: KnownTopics,
     pub(super) groups: KnownGroups,
+    pub(super) jobs: Names<Job>,
     pub(super) pgs: Arc<BTreeMap<PgId, (Arc<PgRecord>, Revision)>>,
     pub(super) gateways: Arc<BTreeMap<GatewayId, Arc<GatewayRecord>>>,
 }
@@ -57,6 +59,8 @@ impl Snapshot {
             self.topics.insert(topic, Arc::new(decode(pair)?));
         } else if let Some(group) = name.strip_prefix(key::GROUPS) {
             self.groups.insert(group, Arc::new(decode(pair)?));
+        } else if let Some(job) = name.strip_prefix(key::JOBS) {
+            self.jobs.insert(job, Arc::new(decode(pair)?));
         } else if let Some(pg) = key::parse_pg(name) {
             let record = Arc::new(decode(pair)?);
             Arc::make_mut(&mut self.pgs).insert(pg, (record, pair.modified));
@@ -71,6 +75,8 @@ impl Snapshot {
             self.topics.remove(topic);
         } else if let Some(group) = name.strip_prefix(key::GROUPS) {
             self.groups.remove(group);
+        } else if let Some(job) = name.strip_prefix(key::JOBS) {
+            self.jobs.remove(job);
         } else if let Some(pg) = key::parse_pg(name) {
             Arc::make_mut(&mut self.pgs).remove(&pg);
         } else if let Some(id) = name.strip_prefix(key::GATEWAYS).and_then(GatewayId::parse) {
@@ -84,6 +90,10 @@ impl Snapshot {
             self.topics.keep(&old.topics, topic);
         } else if let Some(group) = name.strip_prefix(key::GROUPS) {
             self.groups.keep(&old.groups, group);
+        } else if let Some(job) = name.strip_prefix(key::JOBS) {
+            if let Some(kept) = old.jobs.get(job) {
+                self.jobs.insert(job, kept.clone());
+            }
         } else if let Some(pg) = key::parse_pg(name) {
             let kept = old.pgs.get(&pg).cloned();
             Arc::make_mut(&mut self.pgs).extend(kept.map(|known| (pg, known)));

@@ -5,8 +5,9 @@ mod locks;
 
 use super::*;
 use crate::model::{
-    AttributeChange, Durability, GatewayId, GatewayRecord, GroupSpec, Incarnation, Member, Order,
-    Owner, Permission, PgRecord, QUEUES_MAX, Record, Topic, TopicKind, TopicSpec, key,
+    AttributeChange, Destination, Durability, GatewayId, GatewayRecord, GroupSpec, Incarnation,
+    Job, JobFilter, JobName, JobSpec, JobState, Limits, Member, Order, Owner, Permission, PgRecord,
+    QUEUES_MAX, Record, Topic, TopicKind, TopicSpec, key,
 };
 use crate::nameserver;
 use crate::store::redb::{RedbConfig, RedbStore};
@@ -599,4 +600,105 @@ async fn what_the_caller_declines_changes_nothing() {
     };
     let refused = world.catalog.set_group(&name, never).await;
     assert!(matches!(refused, Err(Declined::Catalog)), "{refused:?}");
+}
+
+fn job_spec(source: &str) -> JobSpec {
+    JobSpec {
+        source: topic(source),
+        from: Timestamp(0),
+        to: Timestamp(500),
+        filter: JobFilter::All,
+        into: Destination::Topic(topic("copies")),
+        limits: Limits::default(),
+    }
+}
+
+fn runner(incarnation: u64) -> Owner {
+    let gateway = GatewayId::parse("gw").unwrap();
+    Owner { gateway, incarnation: Incarnation(incarnation) }
+}
+
+fn job_name(name: &str) -> JobName {
+    JobName::parse(name).unwrap()
+}
+
+#[tokio::test]
+async fn a_job_is_made_once_under_its_name() {
+    let world = World::new().await;
+    let catalog = &world.catalog;
+    let source = catalog.create_topic(spec("orders", 2)).await.unwrap();
+    let (name, wanted) = (job_name("again"), job_spec("orders"));
+    let (made, new) = catalog.create_job(&name, &wanted, &source, &runner(1)).await.unwrap();
+    assert!(new && made.queues == 2 && made.until == Timestamp(500));
+    let again = catalog.create_job(&name, &wanted, &source, &runner(2)).await.unwrap();
+    assert_eq!(again, (made.clone(), false));
+    let other = JobSpec { filter: JobFilter::Key("k".into()), ..wanted };
+    let refused = catalog.create_job(&name, &other, &source, &runner(1)).await.unwrap_err();
+    assert!(matches!(refused, CatalogError::JobExists(_)), "{refused}");
+    assert_eq!(world.other_gateway().await.jobs(), [made]);
+}
+
+#[tokio::test]
+async fn a_job_is_changed_by_whoever_decides_on_what_it_is() {
+    let world = World::new().await;
+    let catalog = &world.catalog;
+    let source = catalog.create_topic(spec("orders", 2)).await.unwrap();
+    let name = job_name("again");
+    catalog.create_job(&name, &job_spec("orders"), &source, &runner(1)).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    let paused = |job: &Job| -> Result<Job, CatalogError> {
+        Ok(Job { state: JobState::Paused, ..job.clone() })
+    };
+    let changed = catalog.update_job(&name, paused).await.unwrap();
+    assert_eq!((&changed.state, changed.updated), (&JobState::Paused, Timestamp(2_000)));
+    let refuse = |_: &Job| Err(CatalogError::TooManyJobs);
+    let refused = catalog.update_job(&name, refuse).await.unwrap_err();
+    assert!(matches!(refused, CatalogError::TooManyJobs), "{refused}");
+    assert_eq!(catalog.job("again").unwrap(), changed);
+    let missing = catalog.update_job(&job_name("none"), paused).await.unwrap_err();
+    assert!(matches!(missing, CatalogError::JobNotFound(_)), "{missing}");
+}
+
+#[tokio::test]
+async fn the_oldest_job_that_is_over_makes_room_and_too_many_at_work_are_refused() {
+    let world = World::new().await;
+    let catalog = &world.catalog;
+    let source = catalog.create_topic(spec("orders", 2)).await.unwrap();
+    let wanted = job_spec("orders");
+    let (first, _) =
+        catalog.create_job(&job_name("first"), &wanted, &source, &runner(1)).await.unwrap();
+    for number in 0..JOBS_MAX - 1 {
+        let name = job_name(&format!("old-{number}"));
+        let done = Job { name: name.clone(), state: JobState::Done, ..Job::clone(&first) };
+        let put = Change::Put { key: key::job(&name), value: done.encode(), lease: None };
+        world.store.txn(Txn { then: vec![put], ..Txn::default() }).await.unwrap();
+    }
+    until("all are shown", || catalog.jobs().len() == JOBS_MAX, catalog).await;
+    for number in 1..JOBS_RUNNING_MAX {
+        let name = job_name(&format!("new-{number}"));
+        catalog.create_job(&name, &wanted, &source, &runner(1)).await.unwrap();
+        assert_eq!(catalog.jobs().len(), JOBS_MAX);
+    }
+    assert!(catalog.job("first").is_some(), "what is at work is never forgotten");
+    let refused = catalog.create_job(&job_name("more"), &wanted, &source, &runner(1)).await;
+    assert!(matches!(refused.unwrap_err(), CatalogError::TooManyJobs));
+}
+
+#[tokio::test]
+async fn queues_for_replays_are_made_once_and_go_with_their_topic_and_group() {
+    let world = World::new().await;
+    let catalog = &world.catalog;
+    let (readers, first) = (group("readers"), catalog.create_topic(spec("a", 2)).await.unwrap());
+    let refused = catalog.replay_to_group(&readers, &first).await.unwrap_err();
+    assert!(matches!(refused, CatalogError::GroupNotFound(_)), "{refused}");
+    catalog.ensure_group(&readers).await.unwrap();
+    let made = catalog.replay_to_group(&readers, &first).await.unwrap();
+    assert_eq!(made.replayed(&first).len(), 2);
+    assert_eq!(catalog.replay_to_group(&readers, &first).await.unwrap(), made);
+    catalog.put_group(GroupSpec::new(readers.clone())).await.unwrap();
+    assert_eq!(catalog.group("readers").unwrap().replayed(&first), made.replayed(&first));
+    catalog.delete_topic(&first.name).await.unwrap();
+    let second = catalog.create_topic(spec("a", 2)).await.unwrap();
+    let made = catalog.replay_to_group(&readers, &second).await.unwrap();
+    assert_eq!((made.replayed(&first).len(), made.replayed(&second).len()), (0, 2));
 }

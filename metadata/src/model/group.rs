@@ -1,16 +1,40 @@
 //! Consumer groups.
+//!
+//! What is replayed to one group only lies in queues of its own, one in each placement group of the topic that the
+//! messages are of: [`Replayed`]. The group's record names them, so that they go with the group and need no other
+//! record; a receive of the group on that topic draws from them as from the topic's own.
 
 use super::attribute::{self, AttributeChange, AttributeRefused, GROUP_CONSUME_FROM};
 use super::codec::{Record, RecordError, opened, sealed};
 use super::retry::{RetryPolicy, RetryV1};
+use super::topic::{REPLAY_QUEUE_ID, Topic, TopicQueue};
 use bytes::Bytes;
 use protocol::names::GroupName;
 use std::collections::BTreeMap;
 use storage::env::Timestamp;
-use storage::format::QueueUid;
+use storage::format::{PgId, QueueUid};
 
 /// Deliveries of a message before it is a dead letter: Apache's `retryMaxTimes` of 16, and the first.
 pub const MAX_ATTEMPTS_DEFAULT: u32 = 17;
+
+/// The most topics that messages may be replayed from to one group.
+pub const REPLAYED_MAX: usize = 256;
+
+/// The queues of what was replayed to a group on one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The topic's first uid: its incarnation.
+    pub topic: u64,
+    /// One in each placement group that the topic had, ascending; all of one uid, of id [`REPLAY_QUEUE_ID`].
+    pub queues: Vec<TopicQueue>,
+}
+
+impl Replayed {
+    fn new(topic: u64, uid: u64, pgs: impl Iterator<Item = PgId>) -> Replayed {
+        let queue = |pg| TopicQueue { pg, id: REPLAY_QUEUE_ID, uid: QueueUid(uid) };
+        Replayed { topic, queues: pgs.map(queue).collect() }
+    }
+}
 
 /// In what order a group takes messages: Apache's `consumeMessageOrderly`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -104,25 +128,61 @@ pub struct Group {
     pub attributes: BTreeMap<String, String>,
     /// When this incarnation was made.
     pub created: Timestamp,
+    /// What was replayed to it, ascending by topic; at most [`REPLAYED_MAX`].
+    pub replayed: Vec<Replayed>,
 }
 
 impl Group {
     const SCHEMA: u8 = 1;
+    /// With queues of replays: a version that does not know them would lose them.
+    const SCHEMA_REPLAYED: u8 = 2;
 
     /// A new incarnation.
     pub fn create(spec: GroupSpec, uid: u64, created: Timestamp) -> Group {
         let GroupSpec { name, order, retry, max_attempts, consume_enabled, attributes } = spec;
-        Group { name, uid, order, retry, max_attempts, consume_enabled, attributes, created }
+        let replayed = Vec::new();
+        Group {
+            name,
+            uid,
+            order,
+            retry,
+            max_attempts,
+            consume_enabled,
+            attributes,
+            created,
+            replayed,
+        }
     }
 
     /// The same incarnation as `spec` wants it.
     pub fn changed(&self, spec: GroupSpec) -> Group {
-        Group::create(spec, self.uid, self.created)
+        Group { replayed: self.replayed.clone(), ..Group::create(spec, self.uid, self.created) }
     }
 
     /// The queue of `%DLQ%group`, of the same uid in every placement group.
     pub fn dead_letter_queue(&self) -> QueueUid {
         QueueUid(self.uid)
+    }
+
+    /// The queues of what was replayed to it on a topic, ascending by placement group; mostly empty.
+    pub fn replayed(&self, topic: &Topic) -> &[TopicQueue] {
+        let at = self.replayed.binary_search_by_key(&topic.uid_base, |replayed| replayed.topic);
+        let found = at.ok().and_then(|at| self.replayed.get(at));
+        found.map_or(&[], |replayed| &replayed.queues)
+    }
+
+    /// The same group with queues for what is replayed to it on `topic`, of a uid that nobody ever had. Those that it
+    /// has stay.
+    #[must_use]
+    pub fn with_replayed(&self, topic: &Topic, uid: u64) -> Group {
+        let mut group = self.clone();
+        let at = group.replayed.binary_search_by_key(&topic.uid_base, |replayed| replayed.topic);
+        if let Err(at) = at {
+            let pgs = topic.queues().chunk_by(|a, b| a.pg == b.pg).filter_map(<[_]>::first);
+            let replayed = Replayed::new(topic.uid_base, uid, pgs.map(|queue| queue.pg));
+            group.replayed.insert(at, replayed);
+        }
+        group
     }
 
     /// Where it begins in a queue that it has never read.
@@ -163,6 +223,37 @@ struct GroupV1 {
     attributes: BTreeMap<String, String>,
     #[prost(uint64, tag = "8")]
     created_ms: u64,
+    #[prost(message, repeated, tag = "9")]
+    replayed: Vec<ReplayedV2>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReplayedV2 {
+    #[prost(uint64, tag = "1")]
+    topic: u64,
+    #[prost(uint64, tag = "2")]
+    uid: u64,
+    #[prost(uint32, repeated, tag = "3")]
+    pgs: Vec<u32>,
+}
+
+impl From<&Replayed> for ReplayedV2 {
+    fn from(replayed: &Replayed) -> ReplayedV2 {
+        let pgs = replayed.queues.iter().map(|queue| queue.pg.get()).collect();
+        let uid = replayed.queues.first().map_or(0, |queue| queue.uid.0);
+        ReplayedV2 { topic: replayed.topic, uid, pgs }
+    }
+}
+
+impl TryFrom<&ReplayedV2> for Replayed {
+    type Error = RecordError;
+
+    fn try_from(message: &ReplayedV2) -> Result<Replayed, RecordError> {
+        let pgs: Option<Vec<PgId>> = message.pgs.iter().map(|pg| PgId::new(*pg)).collect();
+        let pgs = pgs.filter(|pgs| pgs.is_sorted_by(|a, b| a < b) && !pgs.is_empty());
+        let pgs = pgs.ok_or(RecordError::Field("replayed.pgs"))?;
+        Ok(Replayed::new(message.topic, message.uid, pgs.into_iter()))
+    }
 }
 
 impl Record for Group {
@@ -176,12 +267,22 @@ impl Record for Group {
             consume_enabled: self.consume_enabled,
             attributes: self.attributes.clone(),
             created_ms: self.created.0,
+            replayed: self.replayed.iter().map(ReplayedV2::from).collect(),
         };
-        sealed(Group::SCHEMA, &message)
+        let plain = self.replayed.is_empty();
+        sealed(if plain { Group::SCHEMA } else { Group::SCHEMA_REPLAYED }, &message)
     }
 
     fn decode(value: &[u8]) -> Result<Group, RecordError> {
-        let message: GroupV1 = opened(Group::SCHEMA, value)?;
+        let message: GroupV1 = match value.first() {
+            Some(&Group::SCHEMA_REPLAYED) => opened(Group::SCHEMA_REPLAYED, value)?,
+            Some(_) | None => opened(Group::SCHEMA, value)?,
+        };
+        let replayed = message.replayed.iter().map(Replayed::try_from);
+        let replayed: Vec<Replayed> = replayed.collect::<Result<_, _>>()?;
+        if !replayed.is_sorted_by(|a, b| a.topic < b.topic) {
+            return Err(RecordError::Field("replayed"));
+        }
         if message.max_attempts == 0 {
             return Err(RecordError::Field("max_attempts"));
         }
@@ -194,6 +295,7 @@ impl Record for Group {
             consume_enabled: message.consume_enabled,
             attributes: message.attributes,
             created: Timestamp(message.created_ms),
+            replayed,
         })
     }
 }

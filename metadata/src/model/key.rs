@@ -7,9 +7,10 @@
 //! | `group/<name>` | [`super::Group`] |
 //! | `gw/<id>` | [`super::GatewayRecord`], bound to the gateway's lease |
 //! | `pg/<number>` | [`super::PgRecord`], not bound to a lease: the epoch must outlive its owner |
+//! | `job/<name>` | [`super::Job`] |
 //! | `id/uid` | [`super::UidMark`] |
 
-use super::GatewayId;
+use super::{GatewayId, JobName};
 use protocol::names::{GroupName, TopicName};
 use storage::format::PgId;
 
@@ -25,6 +26,8 @@ pub const GROUPS: &str = "group/";
 pub const GATEWAYS: &str = "gw/";
 /// What every placement group's key begins with.
 pub const PGS: &str = "pg/";
+/// What every job's key begins with.
+pub const JOBS: &str = "job/";
 
 /// A topic's key.
 pub fn topic(name: &TopicName) -> String {
@@ -39,6 +42,11 @@ pub fn group(name: &GroupName) -> String {
 /// A gateway's key.
 pub fn gateway(id: &GatewayId) -> String {
     format!("{GATEWAYS}{id}")
+}
+
+/// A job's key.
+pub fn job(name: &JobName) -> String {
+    format!("{JOBS}{name}")
 }
 
 /// A placement group's key. Numbers have leading zeros, so that keys sort as numbers do.

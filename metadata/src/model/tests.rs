@@ -204,3 +204,19 @@ proptest! {
         let _ = Cluster::decode(&value);
     }
 }
+
+#[test]
+fn a_group_that_was_replayed_to_names_a_queue_in_each_placement_group_of_the_topic() {
+    let topic = topic(6);
+    let group = group().with_replayed(&topic, 99);
+    let queues = group.replayed(&topic);
+    let queue = |pg| TopicQueue { pg, id: REPLAY_QUEUE_ID, uid: QueueUid(99) };
+    assert_eq!(queues, cluster().pgs().map(queue).collect::<Vec<_>>());
+    assert_eq!(group.with_replayed(&topic, 100), group, "they stay");
+    assert_eq!(group.changed(group.spec()), group, "whatever else is changed");
+    let anew = Topic::create(topic.spec(), &cluster(), 1, Timestamp(0));
+    assert!(group.replayed(&anew).is_empty());
+    assert_eq!(Group::decode(&group.encode()).as_ref(), Ok(&group));
+    assert_eq!(group.encode()[0], 2, "a version that would lose them must refuse it");
+    assert_eq!(topic.replayed(queues).queues(), queues);
+}

@@ -17,6 +17,8 @@ use storage::format::{PgId, QueueOffset, QueueUid};
 pub const QUEUES_MAX: u32 = 1 << 16;
 /// Queues of a topic whose maker did not say (as `mqadmin updateTopic`).
 pub const QUEUES_DEFAULT: u32 = 8;
+/// The number of the queues in which what was replayed to one group lies: one that no queue of a topic has.
+pub const REPLAY_QUEUE_ID: u32 = QUEUES_MAX;
 /// The uid of a queue that is a view of nothing: no log ever opens it, so it is always empty.
 pub const NEVER_OPENED: QueueUid = QueueUid(0);
 
@@ -295,6 +297,17 @@ impl Topic {
             created,
             origin: None,
             queues: cluster.pgs().map(|pg| TopicQueue { pg, id: 0, uid: QueueUid(uid) }).collect(),
+        }
+    }
+
+    /// This topic as what is replayed to one group sees it: with that group's queues, not empty, in place of its own.
+    pub fn replayed(&self, queues: &[TopicQueue]) -> Topic {
+        Topic {
+            uid_base: queues.first().map_or(NEVER_OPENED.0, |queue| queue.uid.0),
+            spread: queues.iter().map(|queue| Share { pg: queue.pg, queues: 1 }).collect(),
+            permission: Permission::READ_WRITE,
+            queues: queues.to_vec(),
+            ..self.clone()
         }
     }
 
