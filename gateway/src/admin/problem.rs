@@ -116,6 +116,16 @@ impl From<CatalogError> for Problem {
                 "customized has 1 to 64 delays; exponential has a multiplier of at least 1 and a \
                  maximum not below its initial delay",
             ),
+            CatalogError::JobExists(_) => {
+                Problem::conflict(text).hint("choose another name; GET /v1/replays lists them")
+            }
+            CatalogError::JobNotFound(_) => {
+                Problem::missing(text).hint("GET /v1/replays lists what there is")
+            }
+            CatalogError::TooManyJobs => Problem::conflict(text)
+                .hint("wait until one is over, or cancel one: DELETE /v1/replays/NAME"),
+            CatalogError::TooManyReplayed(_) => Problem::conflict(text)
+                .hint("deleting a topic, or the group, makes room; or replay into a topic"),
             CatalogError::Contended(_) => Problem::unavailable(text).hint("ask again"),
             CatalogError::Store(error) => store(&error, text),
         }

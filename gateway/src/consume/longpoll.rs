@@ -10,7 +10,7 @@
 use super::GroupUid;
 use super::refused::ReceiveRefused;
 use super::state::CursorId;
-use metadata::model::Topic;
+use metadata::model::{Topic, TopicQueue};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ struct LineId {
 /// The polls of one group on one topic.
 pub(super) struct Line {
     id: LineId,
-    /// The topic's queues when last seen; they only grow.
+    /// The queues when last seen; they only grow.
     queues: AtomicUsize,
     waiting: AtomicUsize,
     /// Counts receives, so that they begin at different queues.
@@ -61,28 +61,34 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Lines {
-    /// The line of a group on a topic, made where there was none. From here on wake-ups are kept
-    /// for it.
-    pub(super) fn line(&self, group: GroupUid, topic: &Topic) -> Arc<Line> {
+    /// The line of a group on a topic, with the queues of what was replayed to it there, made where
+    /// there was none. From here on wake-ups are kept for it.
+    pub(super) fn line(
+        &self,
+        group: GroupUid,
+        topic: &Topic,
+        replayed: &[TopicQueue],
+    ) -> Arc<Line> {
+        let queues = topic.queues().len() + replayed.len();
         let id = LineId { group, topic: QueueUid(topic.uid_base) };
         let known = self.lines.read().get(&id).cloned();
         match known {
-            Some(line) if line.queues.load(Ordering::Acquire) == topic.queues().len() => line,
-            Some(_) | None => self.open(id, topic),
+            Some(line) if line.queues.load(Ordering::Acquire) == queues => line,
+            Some(_) | None => self.open(id, [topic.queues(), replayed]),
         }
     }
 
-    fn open(&self, id: LineId, topic: &Topic) -> Arc<Line> {
+    fn open(&self, id: LineId, queues: [&[TopicQueue]; 2]) -> Arc<Line> {
         let mut lines = self.lines.write();
         let line = lines.entry(id).or_insert_with(|| Arc::new(Line::new(id)));
         let mut by_queue = self.by_queue.write();
-        for queue in topic.queues() {
+        for queue in queues.into_iter().flatten() {
             let woken = by_queue.entry(queue.uid).or_default();
             if !woken.iter().any(|other| other.id == id) {
                 woken.push(Arc::clone(line));
             }
         }
-        line.queues.store(topic.queues().len(), Ordering::Release);
+        line.queues.store(queues.iter().map(|queues| queues.len()).sum(), Ordering::Release);
         Arc::clone(line)
     }
 
@@ -193,11 +199,11 @@ mod tests {
     #[test]
     fn a_line_that_is_full_refuses_and_leaving_makes_room() {
         let (lines, topic) = (Lines::default(), topic(1));
-        let line = lines.line(GroupUid(1), &topic);
+        let line = lines.line(GroupUid(1), &topic, &[]);
         let mut places: Vec<_> =
             (0..POLLS_PER_LINE_MAX).map(|_| lines.enter(&line).ok().unwrap()).collect();
         assert!(full(&lines, &line));
-        assert!(!full(&lines, &lines.line(GroupUid(2), &topic)));
+        assert!(!full(&lines, &lines.line(GroupUid(2), &topic, &[])));
         places.pop();
         assert!(!full(&lines, &line));
         drop(places);
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn all_lines_together_have_a_bound() {
         let (lines, topic) = (Lines::default(), topic(1));
-        let each: Vec<_> = (0..7).map(|group| lines.line(GroupUid(group), &topic)).collect();
+        let each: Vec<_> = (0..7).map(|group| lines.line(GroupUid(group), &topic, &[])).collect();
         let mut places = Vec::new();
         for line in each.iter().cycle().take(POLLS_MAX) {
             places.push(lines.enter(line).ok().unwrap());
@@ -219,9 +225,9 @@ mod tests {
     async fn a_wake_up_is_kept_for_the_next_and_reaches_each_group_of_a_grown_topic() {
         let lines = Lines::default();
         let groups = [GroupUid(1), GroupUid(2)];
-        groups.iter().for_each(|group| drop(lines.line(*group, &topic(1))));
+        groups.iter().for_each(|group| drop(lines.line(*group, &topic(1), &[])));
         let grown = topic(3);
-        let each = groups.map(|group| lines.line(group, &grown));
+        let each = groups.map(|group| lines.line(group, &grown, &[]));
         lines.wake_queue(grown.queues()[2].uid);
         for line in &each {
             let woken = tokio::time::timeout(Duration::from_secs(5), line.woken()).await;
@@ -232,11 +238,11 @@ mod tests {
     #[test]
     fn lines_of_what_is_gone_are_let_go() {
         let (lines, topic) = (Lines::default(), topic(2));
-        let kept = lines.line(GroupUid(1), &topic);
-        drop(lines.line(GroupUid(2), &topic));
+        let kept = lines.line(GroupUid(1), &topic, &[]);
+        drop(lines.line(GroupUid(2), &topic, &[]));
         lines.retain(|id| id.group == GroupUid(1));
         assert_eq!(lines.lines.read().len(), 1);
-        assert!(Arc::ptr_eq(&kept, &lines.line(GroupUid(1), &topic)));
+        assert!(Arc::ptr_eq(&kept, &lines.line(GroupUid(1), &topic, &[])));
         lines.retain(|_| false);
         assert!(lines.by_queue.read().is_empty());
     }

@@ -44,7 +44,8 @@ impl Consume {
         }
         // Found before the first look: from here on a wake-up is kept for whoever looks and finds
         // nothing.
-        let line = inner.lines.line(GroupUid(request.group.uid), &request.topic);
+        let replayed = request.group.replayed(&request.topic);
+        let line = inner.lines.line(GroupUid(request.group.uid), &request.topic, replayed);
         let until = inner.env.monotonic() + request.wait;
         let load_until = inner.env.monotonic() + request.wait.max(LOADING_MAX);
         let mut has_loaded = false;
@@ -108,8 +109,9 @@ type Missing = (Arc<Pg>, QueueUid, QueueOffset);
 
 impl Inner {
     fn shares<'a>(&self, request: &'a Receive) -> Vec<Share<'a>> {
-        let queues = request.topic.queues();
-        let by_pg = queues.chunk_by(|a, b| a.pg == b.pg);
+        // What was replayed to the group comes beside what the topic has for everybody.
+        let queues = [request.topic.queues(), request.group.replayed(&request.topic)];
+        let by_pg = queues.into_iter().flat_map(|queues| queues.chunk_by(|a, b| a.pg == b.pg));
         by_pg.filter_map(|share| Some((self.pg(share.first()?.pg)?, share))).collect()
     }
 
@@ -235,15 +237,15 @@ impl Drop for Loading<'_> {
     }
 }
 
-/// The preferred placement group's share first, the others after it, another first each time.
+/// The preferred placement group's shares first, the others after them, another first each time.
 fn in_turn<'a, 'b>(
     shares: &'a [Share<'b>],
     turn: usize,
     request: &Receive,
 ) -> impl Iterator<Item = &'a Share<'b>> {
     let is_preferred = move |share: &Share<'_>| request.prefer == Some(share.0.log().pg());
-    let preferred = shares.iter().find(|share| is_preferred(share));
-    preferred.into_iter().chain(rotated(shares, turn).filter(move |share| !is_preferred(share)))
+    let preferred = rotated(shares, turn).filter(move |share| is_preferred(share));
+    preferred.chain(rotated(shares, turn).filter(move |share| !is_preferred(share)))
 }
 
 fn rotated<T>(items: &[T], turn: usize) -> impl Iterator<Item = &T> {

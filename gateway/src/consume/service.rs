@@ -115,8 +115,8 @@ impl Consume {
         }
     }
 
-    /// How far the group is on the topic's queues of placement groups here, in their order; queues
-    /// that it never received from are left out.
+    /// How far the group is on the topic's queues of placement groups here, in their order, and then
+    /// on those of what was replayed to it; queues that it never received from are left out.
     pub fn progress(&self, group: &Group, topic: &Topic) -> Vec<QueueProgress> {
         let of = |queue: &TopicQueue| {
             let pg = self.0.pg(queue.pg)?;
@@ -131,7 +131,7 @@ impl Consume {
                 end: pg.index(queue.uid).end(),
             })
         };
-        topic.queues().iter().filter_map(of).collect()
+        topic.queues().iter().chain(group.replayed(topic)).filter_map(of).collect()
     }
 
     /// The groups that ever received from the topic's queues here and still exist.

@@ -158,10 +158,9 @@ impl Inner {
     ) -> Result<(PgId, Claim), AckRefused> {
         let claim = self.signer.read(GroupUid(group.uid), handle)?;
         // Who may consume one topic must not settle another's messages.
-        let queue = topic
-            .queues()
-            .iter()
-            .find(|queue| queue.uid == claim.queue && Some(queue.pg) == claim.pop.pg());
+        let mut queues = topic.queues().iter().chain(group.replayed(topic));
+        let queue =
+            queues.find(|queue| queue.uid == claim.queue && Some(queue.pg) == claim.pop.pg());
         let queue = queue.ok_or(AckRefused::Claim(ClaimRefused::Unknown))?;
         Ok((queue.pg, claim))
     }

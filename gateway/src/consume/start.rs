@@ -58,10 +58,13 @@ fn neighbours(catalog: Catalog, clients: Clients, stats: Stats) -> Neighbours {
 
 /// Whether group and queue exist by now.
 fn existing(catalog: &Catalog) -> impl Fn(CursorId) -> bool + use<> {
-    let groups: HashSet<u64> = catalog.groups().iter().map(|group| group.uid).collect();
+    let all = catalog.groups();
+    let groups: HashSet<u64> = all.iter().map(|group| group.uid).collect();
     let topics = catalog.topics();
     let queues = topics.iter().flat_map(|topic| topic.queues()).map(|queue| queue.uid.0);
     // A group's uid is also that of its dead-letter queue.
-    let queues: HashSet<u64> = queues.chain(groups.iter().copied()).collect();
+    let queues = queues.chain(groups.iter().copied());
+    let replayed = all.iter().flat_map(|group| &group.replayed).flat_map(|on| &on.queues);
+    let queues: HashSet<u64> = queues.chain(replayed.map(|queue| queue.uid.0)).collect();
     move |id| groups.contains(&id.group.0) && queues.contains(&id.queue.0)
 }

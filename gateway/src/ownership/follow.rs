@@ -4,8 +4,8 @@
 use super::Owned;
 use crate::consume::Consume;
 use metadata::Catalog;
-use metadata::model::{Group, Topic};
-use std::collections::HashSet;
+use metadata::model::{Group, Replayed, Topic};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use storage::format::QueueUid;
 
@@ -45,6 +45,9 @@ fn open_all_named(catalog: &Catalog, owned: &Owned) -> HashSet<QueueUid> {
     let (topics, groups) = (catalog.topics(), catalog.groups());
     topics.iter().for_each(|topic| owned.open_topic(topic));
     groups.iter().for_each(|group| owned.open_group(group));
+    for (topic, replayed) in replayed(&topics, &groups) {
+        owned.open_topic(&topic.replayed(&replayed.queues));
+    }
     named(&topics, &groups)
 }
 
@@ -54,6 +57,24 @@ pub(crate) fn named_queues(catalog: &Catalog) -> HashSet<QueueUid> {
 }
 
 fn named(topics: &[Arc<Topic>], groups: &[Arc<Group>]) -> HashSet<QueueUid> {
-    let of_topics = topics.iter().flat_map(|topic| topic.queues()).map(|queue| queue.uid);
-    of_topics.chain(groups.iter().map(|group| group.dead_letter_queue())).collect()
+    let mut named: HashSet<QueueUid> =
+        topics.iter().flat_map(|topic| topic.queues()).map(|queue| queue.uid).collect();
+    named.extend(groups.iter().map(|group| group.dead_letter_queue()));
+    let queues = replayed(topics, groups).into_iter().flat_map(|(_, replayed)| &replayed.queues);
+    named.extend(queues.map(|queue| queue.uid));
+    named
+}
+
+/// What was replayed to groups, of topics that there are.
+fn replayed<'a>(
+    topics: &'a [Arc<Topic>],
+    groups: &'a [Arc<Group>],
+) -> Vec<(&'a Arc<Topic>, &'a Replayed)> {
+    if groups.iter().all(|group| group.replayed.is_empty()) {
+        return Vec::new();
+    }
+    let by_uid: HashMap<u64, &Arc<Topic>> =
+        topics.iter().map(|topic| (topic.uid_base, topic)).collect();
+    let all = groups.iter().flat_map(|group| &group.replayed);
+    all.filter_map(|replayed| Some((*by_uid.get(&replayed.topic)?, replayed))).collect()
 }

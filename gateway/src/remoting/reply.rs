@@ -184,7 +184,11 @@ fn catalog_code(error: &CatalogError) -> i32 {
         | CatalogError::OriginTooLarge { .. }
         | CatalogError::OriginTooDeep(_)
         | CatalogError::RetryPolicy(_)
-        | CatalogError::MaxAttempts(_) => ResponseCode::INVALID_PARAMETER,
+        | CatalogError::MaxAttempts(_)
+        | CatalogError::JobExists(_)
+        | CatalogError::JobNotFound(_)
+        | CatalogError::TooManyJobs
+        | CatalogError::TooManyReplayed(_) => ResponseCode::INVALID_PARAMETER,
         CatalogError::Contended(_) => ResponseCode::SYSTEM_BUSY,
         CatalogError::Attribute(_) | CatalogError::Store(_) => ResponseCode::SYSTEM_ERROR,
     }

@@ -51,7 +51,14 @@ fn gather(catalog: &Catalog, standings: Vec<Standing>) -> Lags {
     let of_groups = groups
         .iter()
         .map(|group| (group.dead_letter_queue(), TopicName::dead_letter_of(&group.name)));
-    let queues: HashMap<QueueUid, TopicName> = of_topics.chain(of_groups).collect();
+    let mut queues: HashMap<QueueUid, TopicName> = of_topics.chain(of_groups).collect();
+    let by_uid: HashMap<u64, &TopicName> =
+        topics.iter().map(|topic| (topic.uid_base, &topic.name)).collect();
+    for replayed in groups.iter().flat_map(|group| &group.replayed) {
+        let name = by_uid.get(&replayed.topic).copied();
+        let named = replayed.queues.iter().filter_map(|queue| Some((queue.uid, name?.clone())));
+        queues.extend(named);
+    }
     let mut lags = Lags::new();
     for standing in standings {
         let group = names.get(&standing.group.0);

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod parked;
+mod replayed;
 mod reset;
 mod settled;
 mod started;

@@ -248,6 +248,19 @@ impl World {
         }
     }
 
+    /// Puts `name-0`, `name-1` ... into the queues of what is replayed to `group` on the topic, in turn.
+    pub(super) async fn replay(&self, group: &Group, name: &str, count: usize) {
+        let queues = group.replayed(&self.topic);
+        for number in 0..count {
+            let queue = queues[number % queues.len()];
+            let log = &self.disk.logs[&queue.pg];
+            log.open_queue(queue.uid, Level::Local);
+            let draft = plain(queue, &format!("{name}-{number}"));
+            let appended = log.append(vec![draft], Class::Message).unwrap();
+            log.reached(Level::Local, appended.end).await.unwrap();
+        }
+    }
+
     pub(super) fn ask(&self) -> Asking {
         Asking(receive(&self.topic, &self.group))
     }

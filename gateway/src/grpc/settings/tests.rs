@@ -48,6 +48,7 @@ fn group(order: Order, retry: RetryPolicy, attributes: &[(&str, &str)]) -> Group
         consume_enabled: true,
         attributes: attributes.iter().map(attribute).collect::<BTreeMap<_, _>>(),
         created: Timestamp(0),
+        replayed: Vec::new(),
     }
 }
 
