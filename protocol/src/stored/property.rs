@@ -92,6 +92,9 @@ pub const PRIORITY: &str = "_SYS_MSG_PRIORITY_";
 pub const LITE_TOPIC: &str = "__LITE_TOPIC";
 /// Raises the durability level of one message above its topic's.
 pub const STRATAMQ_DURABILITY: &str = "STRATAMQ_DURABILITY";
+/// Of a copy that a replay made, what it is a copy of: `job/placement group/queue uid/offset`. Two copies of one name
+/// are one message that was written twice, around a crash.
+pub const STRATAMQ_REPLAY: &str = "STRATAMQ_REPLAY";
 
 /// Joins several keys in [`KEYS`].
 pub const KEY_SEPARATOR: &str = " ";
