@@ -1,7 +1,7 @@
 //! What fronts and features share.
 
 use crate::settings::Settings;
-use crate::{consume, group, observe, ownership, produce, tiering};
+use crate::{consume, group, observe, ownership, produce, replay, tiering};
 use metadata::Catalog;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +44,8 @@ pub struct Broker {
     pub consume: consume::Consume,
     /// The way into the object store, and out of it.
     pub tiering: tiering::Tiering,
+    /// Writing ranges of topics again elsewhere.
+    pub replays: replay::Replays,
     /// Counts and rates.
     pub stats: observe::Stats,
     /// Cancelled when the process is to stop: parked polls and streams end.

@@ -6,7 +6,9 @@ use crate::listen::{Connection, Listener, TlsIdentity};
 use crate::ownership::{Owned, PlacementGroup};
 use crate::settings::{Listen, Settings};
 use crate::tiering::{Buckets, Ready};
-use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting, tiering};
+use crate::{
+    admin, consume, group, grpc, observe, ownership, produce, remoting, replay, tiering,
+};
 use metadata::Catalog;
 use metadata::model::{GatewayId, Incarnation, Owner};
 use metadata::store::redb::RedbStore;
@@ -144,6 +146,8 @@ impl Gateway {
         upkeep.push(env.spawn("follow certificate", tls.follow(env.clone())));
         let fronts = TaskTracker::new();
         listeners.serve(&broker, &fronts);
+        // Among the fronts: it ends by itself once told to stop, and is given the time.
+        env.spawn("replays", fronts.track_future(broker.replays.clone().follow()));
         write_addresses(&broker)?;
         broker.ready.store(true, std::sync::atomic::Ordering::Release);
         Ok(Gateway { broker, fronts, upkeep })
@@ -215,6 +219,17 @@ async fn assemble(
         "follow catalog",
         ownership::follow_catalog(catalog.clone(), owned.clone(), consume.clone()),
     ));
+    let stop = CancellationToken::new();
+    let replays = replay::Replays::new(replay::Parts {
+        env: env.clone(),
+        catalog: catalog.clone(),
+        owned: owned.clone(),
+        consume: consume.clone(),
+        produce: produce.clone(),
+        source: Arc::new(replay::Logs::new(owned.clone())),
+        me,
+        stop: stop.clone(),
+    });
     let broker = Broker {
         settings,
         addresses,
@@ -226,8 +241,9 @@ async fn assemble(
         produce,
         consume,
         tiering,
+        replays,
         stats,
-        stop: CancellationToken::new(),
+        stop,
         ready: false.into(),
     };
     Ok((Arc::new(broker), upkeep))

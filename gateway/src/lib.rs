@@ -14,6 +14,7 @@ pub mod produce;
 pub mod query;
 mod record;
 pub mod remoting;
+pub mod replay;
 pub mod settings;
 pub mod tiering;
 mod topic;

@@ -6,13 +6,16 @@ use std::num::NonZeroUsize;
 use storage::format::PgId;
 
 /// What decides on the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum QueueKey {
     /// Nothing: the next one in turn.
     RoundRobin,
     /// This text (a message group, or a lite topic): equal texts go to one queue, as long as the
     /// topic has as many queues.
     Hash(String),
+    /// This number, counted round: what is of one number goes to one queue, as long as the topic has
+    /// as many queues.
+    Nth(usize),
 }
 
 /// The index, in route order, of the queue that takes a message, of a topic's writable queues.
@@ -27,8 +30,10 @@ pub fn choose(
     owned: impl Fn(PgId) -> bool,
 ) -> Option<usize> {
     let count = NonZeroUsize::new(queues.len())?;
-    if let QueueKey::Hash(text) = key {
-        return Some(ordered_queue(text, count));
+    match key {
+        QueueKey::Hash(text) => return Some(ordered_queue(text, count)),
+        QueueKey::Nth(number) => return Some(number % count.get()),
+        QueueKey::RoundRobin => {}
     }
     let ours = || (0..queues.len()).filter(|&index| owned(queues[index].pg));
     match ours().count() {
@@ -70,6 +75,13 @@ mod tests {
     fn a_topic_without_writable_queues_has_no_choice() {
         assert_eq!(choose(&[], &QueueKey::RoundRobin, 0, |_| true), None);
         assert_eq!(choose(&[], &QueueKey::Hash("g".into()), 0, |_| true), None);
+    }
+
+    #[test]
+    fn a_number_goes_to_its_queue_wherever_the_turn_stands() {
+        let queues = pgs(&[0, 1, 2]);
+        let chosen = |number| choose(&queues, &QueueKey::Nth(number), 7, |_| false);
+        assert_eq!([chosen(0), chosen(2), chosen(4)], [Some(0), Some(2), Some(1)]);
     }
 
     #[test]
