@@ -16,6 +16,10 @@
 //! GET    /v1/topics/{name}/messages                 by key or id
 //! GET    /v1/topics/{name}/messages/{broker}/{queue}/{offset}
 //! GET    /v1/topics/{name}/tail                     what comes from now on
+//! GET    /v1/replays  /v1/replays/{name}            ranges of topics written again elsewhere
+//! PUT    /v1/replays/{name}                         begins one; the same again changes nothing
+//! PUT    /v1/replays/{name}/pause  .../resume       lets it rest, and go on
+//! DELETE /v1/replays/{name}                         ends it; it stays in the list
 //! ```
 //!
 //! A PUT says what shall be: fields left out take their default in a new resource and stay as they
@@ -42,6 +46,7 @@ mod messages;
 mod metrics;
 mod problem;
 mod progress;
+mod replays;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -79,6 +84,10 @@ pub fn router(broker: Arc<Broker>) -> Router {
         .route("/v1/topics/{name}/messages", get(messages::search))
         .route("/v1/topics/{name}/messages/{broker}/{queue}/{offset}", get(messages::by_offset))
         .route("/v1/topics/{name}/tail", get(messages::tail))
+        .route("/v1/replays", get(replays::list))
+        .route("/v1/replays/{name}", get(replays::show).put(replays::put).delete(replays::cancel))
+        .route("/v1/replays/{name}/pause", put(replays::pause))
+        .route("/v1/replays/{name}/resume", put(replays::resume))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

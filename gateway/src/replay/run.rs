@@ -26,9 +26,10 @@ enum Ended {
     Done,
     /// It cannot go on.
     Failed(String),
-    /// It was paused or cancelled, or this gateway stops: how far it is gets recorded.
+    /// It was paused or cancelled, another process has it, or this gateway stops: how far it is gets recorded, where
+    /// it is still this one's.
     Told,
-    /// Another process runs it, or nobody knows what came of the last writes: the record stays.
+    /// Nobody knows what came of the last writes: the record stays.
     Lost,
 }
 
@@ -56,20 +57,11 @@ struct Run {
 pub(super) async fn run(inner: &Arc<Inner>, job: Arc<Job>) {
     let (name, id) = (job.name.clone(), job.id);
     tracing::info!(replay = %name, id, "replay at work");
-    let ended = match Run::prepare(inner, job) {
-        Err(why) => Err(why),
-        Ok(run) => Ok(run.drive().await),
+    let (progress, ended) = match Run::prepare(inner, &job) {
+        Ok(run) => run.drive().await,
+        Err(why) => (job.progress.clone(), Ended::Failed(why)),
     };
-    let (run, state) = match ended {
-        Err((job, why)) => {
-            tracing::warn!(replay = %name, id, why, "replay failed");
-            let progress = job.progress.clone();
-            let recorded = record(inner, &job, &progress, Some(JobState::failed(&why))).await;
-            return told_apart(recorded, &job);
-        }
-        Ok(ended) => ended,
-    };
-    let state = match state {
+    let state = match ended {
         Ended::Done => Some(JobState::Done),
         Ended::Failed(why) => {
             tracing::warn!(replay = %name, id, why, "replay failed");
@@ -78,15 +70,12 @@ pub(super) async fn run(inner: &Arc<Inner>, job: Arc<Job>) {
         Ended::Told => None,
         Ended::Lost => return inner.env.sleep(REST).await,
     };
-    let (job, progress) = run;
-    told_apart(record(inner, &job, &progress, state).await, &job);
-}
-
-fn told_apart(recorded: Result<(), NotRecorded>, job: &Job) {
-    let (name, id) = (&job.name, job.id);
-    match recorded {
+    match record(inner, &job, &progress, state).await {
         Ok(()) => tracing::info!(replay = %name, id, "replay no longer at work here"),
-        Err(NotRecorded::Taken) => tracing::info!(replay = %name, id, "replay is run elsewhere"),
+        Err(NotRecorded::Taken) => {
+            inner.was_taken(id);
+            tracing::info!(replay = %name, id, "replay is run elsewhere");
+        }
         Err(NotRecorded::Catalog(error)) => {
             tracing::warn!(%error, replay = %name, id, "how far the replay is was not recorded");
         }
@@ -113,30 +102,24 @@ async fn record(
     inner.catalog.update_job(&job.name, decide).await.map(drop)
 }
 
-type Unprepared = (Arc<Job>, String);
-
 impl Run {
-    fn prepare(inner: &Arc<Inner>, job: Arc<Job>) -> Result<Run, Unprepared> {
+    /// What the job needs, or why it cannot go on.
+    fn prepare(inner: &Arc<Inner>, job: &Arc<Job>) -> Result<Run, String> {
         let source = inner.catalog.resolve(&job.spec.source);
-        let Some(source) = source.filter(|source| source.uid_base == job.source_uid) else {
-            let why = format!("topic {} does not exist any more", job.spec.source);
-            return Err((job, why));
-        };
+        let source = source.filter(|source| source.uid_base == job.source_uid);
+        let source =
+            source.ok_or_else(|| format!("topic {} does not exist any more", job.spec.source))?;
         let filter = match &job.spec.filter {
             JobFilter::Tags(expression) => Filter::parse(FilterLanguage::Tag, expression),
             JobFilter::All | JobFilter::Key(_) => Ok(Filter::All),
         };
-        match filter {
-            Ok(filter) => {
-                let queues = source_order(&source);
-                Ok(Run { inner: Arc::clone(inner), job, queues, filter })
-            }
-            Err(refused) => Err((job, refused.to_string())),
-        }
+        let filter = filter.map_err(|refused| refused.to_string())?;
+        let (inner, job, queues) = (Arc::clone(inner), Arc::clone(job), source_order(&source));
+        Ok(Run { inner, job, queues, filter })
     }
 
-    /// How it ended, and how far it is then.
-    async fn drive(self) -> ((Arc<Job>, JobProgress), Ended) {
+    /// How far it is in the end, and how it ended.
+    async fn drive(self) -> (JobProgress, Ended) {
         let Inner { env, catalog, owned, consume, .. } = &*self.inner;
         let (job, limits) = (&self.job, self.job.spec.limits);
         let (progress, now) = (&job.progress, env.monotonic());
@@ -156,12 +139,12 @@ impl Run {
             let is_write = matches!(step, Step::Write(_));
             if let Err(ended) = self.take(&mut machine, &mut target, step).await {
                 if is_write {
-                    return ((Arc::clone(job), recorded), ended);
+                    return (recorded, ended);
                 }
                 break ended;
             }
         };
-        ((Arc::clone(job), machine.progress(env.monotonic())), ended)
+        (machine.progress(env.monotonic()), ended)
     }
 
     /// Whether the record still says that this process shall run it.
@@ -192,7 +175,7 @@ impl Run {
                 let progress = machine.progress(env.monotonic());
                 match record(&self.inner, &self.job, &progress, None).await {
                     Ok(()) => machine.recorded(env.monotonic()),
-                    Err(NotRecorded::Taken) => return Err(Ended::Lost),
+                    Err(NotRecorded::Taken) => return Err(Ended::Told),
                     Err(NotRecorded::Catalog(error)) => {
                         tracing::warn!(%error, replay = %self.job.name, "not recorded, once more");
                         machine.not_recorded(env.monotonic());

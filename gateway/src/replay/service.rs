@@ -9,8 +9,8 @@ use crate::consume::filter::{Filter, FilterLanguage};
 use crate::ownership::Owned;
 use crate::produce::Produce;
 use metadata::model::{
-    Destination, Job, JobFilter, JobName, JobSpec, JobState, NEVER_OPENED, Owner, Topic,
-    source_order,
+    Destination, GatewayRecord, Job, JobFilter, JobName, JobSpec, JobState, NEVER_OPENED, Owner,
+    Topic, source_order,
 };
 use metadata::{Catalog, CatalogError};
 use parking_lot::Mutex;
@@ -45,6 +45,8 @@ pub(super) struct Inner {
     pub(super) stop: CancellationToken,
     /// Jobs at work here, by number.
     at_work: Mutex<HashSet<u64>>,
+    /// Jobs that a later process of this gateway took from this one, and keeps.
+    taken: Mutex<HashSet<u64>>,
     /// A job is no longer at work here.
     ended: Notify,
 }
@@ -73,7 +75,7 @@ impl Replays {
     /// Replays, none of them at work before [`Replays::follow`].
     pub fn new(parts: Parts) -> Replays {
         let Parts { env, catalog, owned, consume, produce, source, me, stop } = parts;
-        let (at_work, ended) = (Mutex::default(), Notify::new());
+        let (at_work, taken, ended) = (Mutex::default(), Mutex::default(), Notify::new());
         Replays(Arc::new(Inner {
             env,
             catalog,
@@ -84,6 +86,7 @@ impl Replays {
             me,
             stop,
             at_work,
+            taken,
             ended,
         }))
     }
@@ -160,12 +163,17 @@ impl Replays {
     async fn tell(&self, name: &JobName, state: JobState) -> Result<Arc<Job>, ReplayRefused> {
         let decide = |job: &Job| {
             if job.state.is_over() {
-                let (name, state) = (job.name.clone(), word(&job.state));
+                let (name, state) = (job.name.clone(), job.state.as_str());
                 return Err(ReplayRefused::Over { name, state });
             }
             Ok(Job { state: state.clone(), ..job.clone() })
         };
         self.0.catalog.update_job(name, decide).await
+    }
+
+    /// Jobs at work here.
+    pub fn at_work(&self) -> usize {
+        self.0.at_work.lock().len()
     }
 
     /// Runs the jobs that are this gateway's until it stops; ends when all of them have recorded how far they are.
@@ -235,7 +243,10 @@ impl Replays {
 impl Inner {
     /// Begins every job that is to be run here and is not.
     fn begin_all(self: &Arc<Self>, tracker: &TaskTracker) {
-        for job in self.catalog.jobs() {
+        let jobs = self.catalog.jobs();
+        // As few as the catalog remembers.
+        self.taken.lock().retain(|id| jobs.iter().any(|job| job.id == *id));
+        for job in jobs {
             if job.state == JobState::Running
                 && self.is_ours(&job)
                 && self.at_work.lock().insert(job.id)
@@ -252,15 +263,23 @@ impl Inner {
         }
     }
 
-    /// Whether the job is this gateway's, of this start or one before; or of a process that is gone.
+    /// Another process has the job now.
+    pub(super) fn was_taken(&self, id: u64) {
+        self.taken.lock().insert(id);
+    }
+
+    /// Whether the job is this gateway's, of this start or one before; or of a gateway that is gone.
     fn is_ours(&self, job: &Job) -> bool {
-        let here = |there: &Owner| {
-            let gateways = self.catalog.gateways();
-            gateways.iter().any(|gateway| {
-                gateway.id == there.gateway && gateway.incarnation == there.incarnation
-            })
+        if job.runner == self.me {
+            return true;
+        }
+        if job.runner.gateway == self.me.gateway {
+            return !self.taken.lock().contains(&job.id);
+        }
+        let is_runner = |gateway: &Arc<GatewayRecord>| {
+            gateway.id == job.runner.gateway && gateway.incarnation == job.runner.incarnation
         };
-        job.runner.gateway == self.me.gateway || !here(&job.runner)
+        !self.catalog.gateways().iter().any(is_runner)
     }
 
     /// Takes the job over, unless somebody else was faster, and runs it.
@@ -278,16 +297,5 @@ impl Inner {
                 self.env.sleep(run::REST).await;
             }
         }
-    }
-}
-
-/// What a state is called.
-pub(super) fn word(state: &JobState) -> &'static str {
-    match state {
-        JobState::Running => "running",
-        JobState::Paused => "paused",
-        JobState::Done => "done",
-        JobState::Cancelled => "cancelled",
-        JobState::Failed(_) => "failed",
     }
 }

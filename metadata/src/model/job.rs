@@ -121,6 +121,17 @@ impl JobState {
         }
     }
 
+    /// What it is called.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            JobState::Running => "running",
+            JobState::Paused => "paused",
+            JobState::Done => "done",
+            JobState::Cancelled => "cancelled",
+            JobState::Failed(_) => "failed",
+        }
+    }
+
     /// A failure, its text cut where it is very long.
     pub fn failed(why: &str) -> JobState {
         JobState::Failed(why.chars().take(WHY_CHARS_MAX).collect())

@@ -7,6 +7,7 @@ mod clone;
 mod config;
 mod message;
 mod progress;
+mod replay;
 
 pub use clone::{TopicClone, TopicCloned, TopicOrigin};
 pub use config::Config;
@@ -14,6 +15,9 @@ pub use message::{Message, MessageSearch, MessageTail};
 pub use progress::{
     GroupProgress, Place, ProgressMoved, ProgressPut, QueueMoved, QueueName, QueueProgress,
     TopicProgress,
+};
+pub use replay::{
+    Replay, ReplayEstimate, ReplayInto, ReplayList, ReplayPrices, ReplayProgress, ReplayPut,
 };
 
 use serde::{Deserialize, Serialize};
