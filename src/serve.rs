@@ -298,7 +298,7 @@ fn parse_ip(text: &str) -> Result<IpAddr, String> {
 }
 
 /// `512MiB`, `8GiB`, `1073741824`.
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 =
         digits.trim().parse().map_err(|_| format!("{text:?} is no size; try 512MiB or 8GiB"))?;

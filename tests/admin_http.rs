@@ -454,3 +454,56 @@ fn a_topic_is_cloned_once() {
     assert_eq!(http.delete("/v1/topics/t").0, 204);
     assert_eq!(http.get("/v1/topics/copy").0, 200);
 }
+
+#[test]
+fn a_replay_is_made_once_shown_and_told_what_to_do() {
+    let http = Http::open("replays");
+    http.put("/v1/topics/from", &json!({"queues": 2}));
+    http.put("/v1/topics/to", &json!({"queues": 1}));
+    http.put("/v1/groups/g", &json!({}));
+    http.command(&["message", "send", "from", "one", "two", "three", "--tag", "a"]);
+    let slow = json!({"source": "from", "into": {"topic": "to"}, "messages_per_s": 1});
+    let path = "/v1/replays/r";
+    let (status, made) = http.put(path, &slow);
+    assert_eq!((status, &made["state"]), (201, &json!("running")), "{made}");
+    let (status, again) = http.put(path, &slow);
+    assert_eq!((status, &again["id"]), (200, &made["id"]));
+    assert_eq!(http.put("/v1/replays/r/pause", &json!({})).1["state"], "paused");
+    assert_eq!(http.get(path).1["state"], "paused");
+    assert_eq!(http.put("/v1/replays/r/resume", &json!({})).1["state"], "running");
+    assert_eq!(http.delete(path), (204, Value::Null));
+    assert_eq!(http.delete(path).0, 204, "it is over already");
+    assert_eq!(http.get(path).1["state"], "cancelled");
+    http.refused("PUT", "/v1/replays/r/resume", "{}", 409);
+    http.refused("PUT", path, &json!({"source": "from", "into": {"group": "g"}}).to_string(), 409);
+
+    let counted = json!({"source": "from", "into": {"group": "g"}, "dry_run": true});
+    let (status, estimate) = http.put("/v1/replays/none", &counted);
+    assert_eq!((status, &estimate["messages"]), (200, &json!(3)), "{estimate}");
+    assert_eq!(http.get("/v1/replays/none").0, 404, "nothing was done");
+    let (_, all) = http.get("/v1/replays");
+    assert_eq!(all["replays"].as_array().unwrap().len(), 1);
+
+    for (body, status) in [
+        (json!({"source": "none", "into": {"topic": "to"}}), 404),
+        (json!({"source": "from", "into": {"topic": "none"}}), 404),
+        (json!({"source": "from", "into": {"group": "none"}}), 404),
+        (json!({"source": "from", "into": "origin"}), 422),
+        (json!({"source": "from", "into": "nowhere"}), 422),
+        (json!({"source": "from", "into": {"topic": "to"}, "sql": "a = 1"}), 422),
+        (json!({"source": "from", "into": {"topic": "to"}, "tags": "a", "key": "k"}), 422),
+        (json!({"source": "from", "into": {"topic": "to"}, "from_ms": 2, "to_ms": 1}), 422),
+        (json!({"source": "from", "into": {"topic": "to"}, "messages_per_s": 0}), 422),
+        (json!({"source": "from"}), 422),
+    ] {
+        http.refused("PUT", "/v1/replays/x", &body.to_string(), status);
+    }
+    http.refused("PUT", "/v1/replays/a%20b", &slow.to_string(), 422);
+    http.refused("PUT", path, "{", 400);
+    http.refused("GET", "/v1/replays/none", "", 404);
+    for verb in ["pause", "resume"] {
+        http.refused("PUT", &format!("/v1/replays/none/{verb}"), "{}", 404);
+    }
+    http.refused("DELETE", "/v1/replays/none", "", 404);
+    http.refused("DELETE", "/v1/replays", "", 405);
+}

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::env::Env;
 
+/// Digits of a time in milliseconds, from September 2001 on.
+const MILLISECONDS_DIGITS_MIN: usize = 13;
+
 /// For commands that administer.
 #[derive(Args, Debug)]
 pub(super) struct AdminAddress {
@@ -193,12 +196,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     .ok_or_else(|| format!("{text:?} is too long"))
 }
 
-/// A moment as people say it, in milliseconds since 1970: how long ago (`2h`), or a UTC time
-/// (`2026-08-05`, `2026-08-05T14:00Z`, `2026-08-05 14:00:09`).
+/// A moment as people say it, in milliseconds since 1970: how long ago (`2h`, `2h ago`, `-2h`), a time
+/// (`2026-08-05`, `2026-08-05T14:00Z`, `2026-08-05 14:00:09`, RFC 3339), or those milliseconds
+/// themselves.
 pub(super) fn moment(text: &str) -> Result<u64, String> {
-    if let Ok(ago) = duration(text) {
+    let ago = text.strip_suffix(" ago").or_else(|| text.strip_prefix('-')).unwrap_or(text);
+    if let Ok(ago) = duration(ago) {
         let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
         return Ok(Env::system().now().0.saturating_sub(ago));
+    }
+    // Shorter numbers are years, or mistakes.
+    if text.len() >= MILLISECONDS_DIGITS_MIN
+        && let Ok(ms) = text.parse()
+    {
+        return Ok(ms);
     }
     print::moment(text).ok_or_else(|| format!("{text:?} is no time; try 2h or 2026-08-05T14:00Z"))
 }
@@ -213,6 +224,22 @@ mod tests {
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
         for text in ["", "s", "5", "1.5s", "5 s", "-1s", "5d", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_as_people_say_them() {
+        let hours = 2 * 3_600_000;
+        for text in ["2h", "2h ago", "-2h"] {
+            let now = Env::system().now().0;
+            let read = moment(text).unwrap();
+            assert!((now - hours..=now - hours + 60_000).contains(&read), "{text}");
+        }
+        assert_eq!(moment("1754402400123"), Ok(1_754_402_400_123));
+        assert_eq!(moment("2025-08-05T14:00:00.123Z"), Ok(1_754_402_400_123));
+        assert_eq!(moment("2025-08-05T16:30:00+02:30"), Ok(1_754_402_400_000));
+        for text in ["", "2h later", "--2h", "175440240", "-2026-08-05"] {
+            assert!(moment(text).is_err(), "{text}");
         }
     }
 }

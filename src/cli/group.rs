@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::http::{Admin, Answer, Only, path};
 use super::print::{self, Printer, count, fields, table, time};
 use super::progress::{Lag, Reset};
+use super::replay::Redrive;
 use clap::{Args, Subcommand};
 use gateway::admin::api::{Group, GroupDetail, GroupList, GroupPut, Retry};
 use std::time::Duration;
@@ -57,6 +58,16 @@ pub(crate) enum GroupCommand {
   stratamq group reset readers orders --to 2026-08-05T14:00Z
   stratamq group reset readers orders --offset strata-0000/0=17")]
     Reset(Reset),
+    /// Deliver a group's dead letters again: to it, or into the topics that they were of
+    ///
+    /// The dead letters stay where they are; the next redrive goes on behind the last. It is a replay:
+    /// stratamq replay list shows it.
+    #[command(after_help = "Examples:
+  stratamq group redrive billing --dry-run
+  stratamq group redrive billing --rate 100/s
+  stratamq group redrive billing --from 2h --key 17
+  stratamq group redrive billing --into-origin        for all groups of their topics")]
+    Redrive(Box<Redrive>),
 }
 
 #[derive(Args, Debug)]
@@ -142,6 +153,7 @@ impl GroupCommand {
             | GroupCommand::Delete(Delete { address, .. }) => address.json,
             GroupCommand::Lag(lag) => lag.json(),
             GroupCommand::Reset(reset) => reset.json(),
+            GroupCommand::Redrive(redrive) => redrive.json(),
         }
     }
 }
@@ -155,6 +167,7 @@ pub(super) async fn execute(command: GroupCommand, printer: &mut Printer) -> Res
         GroupCommand::Delete(delete) => delete.execute(printer).await,
         GroupCommand::Lag(lag) => lag.execute(printer).await,
         GroupCommand::Reset(reset) => reset.execute(printer).await,
+        GroupCommand::Redrive(redrive) => redrive.execute(printer).await,
     }
 }
 

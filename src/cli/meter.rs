@@ -35,6 +35,11 @@ impl Meter {
         self
     }
 
+    /// There is so much to do; 0 where nobody knows.
+    pub(super) fn of(&mut self, total: u64) {
+        self.total = Some(total);
+    }
+
     /// So much is done.
     pub(super) fn at(&mut self, done: u64) {
         let now = self.env.monotonic();

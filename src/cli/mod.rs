@@ -1,5 +1,5 @@
-//! The operator's commands: `stratamq topic | group | message | cluster | store | config | context
-//! | bench`.
+//! The operator's commands: `stratamq topic | group | message | replay | cluster | store | config |
+//! context | bench`.
 //!
 //! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would.
 //! A command prints what it did and what to try next; with `--json` it prints only data. What fails
@@ -19,6 +19,7 @@ mod message;
 mod meter;
 mod print;
 mod progress;
+mod replay;
 mod store;
 mod topic;
 
@@ -40,6 +41,19 @@ pub(crate) enum Command {
     /// Send, receive, follow and find messages
     #[command(subcommand)]
     Message(message::MessageCommand),
+    /// Write a span of time of a topic again, into another topic or to one group
+    ///
+    /// The broker does the work; Ctrl-C ends only the watching. Copies keep keys, tag, properties and
+    /// id. After a crash it goes on where it was, and may write what it wrote last a second time: the
+    /// property STRATAMQ_REPLAY names what a copy is a copy of.
+    #[command(after_help = "Examples:
+  stratamq replay orders --from 2h --into orders-again --dry-run
+  stratamq replay orders --from 2h --to 1h --tag 'paid || sent' --into orders-again
+  stratamq replay orders --from 2026-08-05T14:00Z --group billing --rate 5000/s --detach
+  stratamq replay --dlq billing                       its dead letters, to it again
+  stratamq replay list
+  stratamq replay show NAME --follow")]
+    Replay(Box<replay::ReplayCommand>),
     /// Show the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -76,6 +90,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Topic(command) => command.json(),
         Command::Group(command) => command.json(),
         Command::Message(command) => command.json(),
+        Command::Replay(command) => command.json(),
         Command::Cluster(command) => command.json(),
         Command::Store(command) => command.json(),
         Command::Config(command) => command.json(),
@@ -106,6 +121,7 @@ async fn execute(command: Command, printer: &mut Printer) -> Result<(), Failure>
         Command::Topic(command) => topic::execute(command, printer).await,
         Command::Group(command) => group::execute(command, printer).await,
         Command::Message(command) => message::execute(command, printer).await,
+        Command::Replay(command) => command.execute(printer).await,
         Command::Cluster(command) => cluster::execute(command, printer).await,
         Command::Store(command) => store::execute(command, printer).await,
         Command::Config(command) => config::execute(command, printer).await,

@@ -86,10 +86,13 @@ pub(super) fn time(ms: u64) -> String {
     Timestamp(ms).to_string()
 }
 
-/// Reads what [`time`] writes, or a part of it: `2026-08-05`, `2026-08-05T14:00Z`.
+/// Reads what [`time`] writes, or a part of it, or RFC 3339: `2026-08-05`, `2026-08-05T14:00Z`,
+/// `2026-08-05T14:00:09.123+02:00`.
 pub(super) fn moment(text: &str) -> Option<u64> {
     let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text);
     let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let (clock, ahead_ms) = split_zone(clock)?;
+    let (clock, millis) = split_millis(clock)?;
     let numbers = |text: &str, by: char| -> Option<Vec<u64>> {
         let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
         text.split(by).map(|part| digits(part).then(|| part.parse().ok())?).collect()
@@ -109,7 +112,30 @@ pub(super) fn moment(text: &str) -> Option<u64> {
         days += 1;
     }
     let seconds = days * 86_400 + h * 3600 + m * 60 + s;
-    (civil(days) == (year, month, day)).then_some(seconds * 1000)
+    let ms = i64::try_from(seconds * 1000 + millis).ok()?;
+    let there = civil(days) == (year, month, day);
+    there.then(|| u64::try_from(ms - ahead_ms).ok())?
+}
+
+/// `14:00+02:30`: the clock, and how far it is ahead of UTC, in milliseconds.
+fn split_zone(clock: &str) -> Option<(&str, i64)> {
+    let Some(at) = clock.find(['+', '-']) else { return Some((clock, 0)) };
+    let (clock, zone) = clock.split_at(at);
+    let (h, m) = zone.get(1..)?.split_once(':')?;
+    let number = |text: &str, most: i64| {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number: &i64| digits && *number <= most)
+    };
+    let ms = (number(h, 23)? * 60 + number(m, 59)?) * 60_000;
+    Some((clock, if zone.starts_with('-') { -ms } else { ms }))
+}
+
+/// `14:00:09.123`: the clock, and its milliseconds; what is finer is cut off.
+fn split_millis(clock: &str) -> Option<(&str, u64)> {
+    let Some((clock, part)) = clock.split_once('.') else { return Some((clock, 0)) };
+    let digits = (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let millis: String = part.chars().chain("00".chars()).take(3).collect();
+    millis.parse().ok().filter(|_| digits && clock.matches(':').count() == 2).map(|ms| (clock, ms))
 }
 
 /// `1.5 GiB`.
@@ -178,6 +204,9 @@ mod tests {
             ("2024-02-29 12:34:56 UTC", 1_709_210_096_000),
             ("2100-03-01", 4_107_542_400_000),
             ("9999-12-31T23:59:59Z", 253_402_300_799_000),
+            ("2024-02-29T12:34:56.7891Z", 1_709_210_096_789),
+            ("2024-02-29T14:04:56+01:30", 1_709_210_096_000),
+            ("2024-02-29T11:34:56.5-01:00", 1_709_210_096_500),
         ] {
             assert_eq!(moment(text), Some(ms), "{text}");
         }
@@ -194,6 +223,10 @@ mod tests {
             "1969-12-31",
             "+2026-01-01",
             "2026-01-01T10:00+2",
+            "2026-01-01T10:00+2:00",
+            "2026-01-01T10:00.5",
+            "2026-01-01T10:00:00.",
+            "1970-01-01T00:00+01:00",
         ] {
             assert_eq!(moment(text), None, "{text}");
         }

@@ -102,7 +102,10 @@ impl Names {
                 let newest = self.roots.entry(pg).or_insert((epoch, id));
                 *newest = (epoch, id).max(*newest);
             }
-            Ok(ObjectName::Run { .. } | ObjectName::Page { .. }) | Err(_) => {}
+            Ok(
+                ObjectName::Run { .. } | ObjectName::Page { .. } | ObjectName::Snapshot { .. },
+            )
+            | Err(_) => {}
         }
     }
 }
