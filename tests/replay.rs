@@ -85,7 +85,6 @@ fn check(copies: &[Delivery], wanted: &BTreeSet<usize>) {
         assert!(origins.len() <= 2, "{number}: {origins:?}");
     }
     let twice = copies.len() - wanted.len();
-    println!("{twice} of {} came twice", wanted.len());
     assert!(twice <= TWICE_MAX, "{twice} came twice");
 }
 
