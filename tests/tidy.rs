@@ -66,7 +66,7 @@ const ROOM_ARROWS: &[(&str, &[&str])] = &[
     // Windows and snapshots are decided without a log, a clock or a wait.
     ("gateway/src/history/window.rs", PURE),
     ("gateway/src/history/snapshot.rs", PURE),
-    ("gateway/src/consume/state", PURE),
+    ("gateway/src/consume/state", &["std::fs", "std::io", "tokio", "async fn", "storage::Log"]),
     // The way to a client is its own Telemetry stream, so the registry knows that wire's commands.
     ("gateway/src/group", &["crate::grpc", "crate::remoting", "crate::admin"]),
     ("gateway/src/query", FRONTS),

@@ -4,11 +4,12 @@
 //! | field | |
 //! |---|---|
 //! | magic u32, version u16 | `SSNP`, 1 |
-//! | applied u64, ends_at u64 | lsn; the consumption machine has every operation below `applied`, the queue ends every record below `ends_at`, which is not earlier |
+//! | applied u64, ends_at u64 | lsn; the second is not the earlier |
 //! | count n, then for each: kind u8, length n, bytes | sections, ascending by kind |
 //! | crc u32 | CRC-32C of all before |
 //!
-//! Numbers of the head are little-endian, `n` is LEB128. A section's bytes belong to who makes
+//! The consumption machine has every operation below `applied`, the queue ends every record below
+//! `ends_at`. Numbers of the head are little-endian, `n` is LEB128. A section's bytes belong to who makes
 //! them. A kind that this program does not know is refused with the whole snapshot: to go on
 //! without it would be to forget what it holds.
 //!

@@ -182,7 +182,6 @@ fn golden_bytes_of_a_machine() {
 /// A hundred thousand messages in flight, no two alike.
 #[test]
 #[ignore = "measures; run it with optimisation"]
-#[expect(clippy::print_stderr, reason = "the number is what it is for")]
 fn a_large_machine_is_written_down_within_20_ms() {
     let mut state = State::default();
     for cursor in 0..10u64 {
