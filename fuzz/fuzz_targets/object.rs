@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     storage::format::object::read_everything(data);
     storage::tier::manifest::read_everything(data);
+    storage::tier::proof::read_everything(data);
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(name) = text.parse::<storage::tier::ObjectName>()
     {

@@ -359,8 +359,8 @@ pub struct Report {
     pub omitted: u64,
     /// What was looked at.
     pub totals: Totals,
-    /// Of each placement group with a proof: number and digest of the last link. Kept elsewhere, they show
-    /// later whether the chain is still the same.
+    /// Of each placement group with a proof: number and digest of the last link. Kept elsewhere,
+    /// they show later whether the chain is still the same.
     pub heads: Vec<(PgId, u64, Digest)>,
 }
 

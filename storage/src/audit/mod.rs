@@ -1,5 +1,5 @@
-//! The audit of a bucket: whether every object that records refer to is there, is what was written, and says what
-//! the manifest says of it; and whether log and queues go on from one to the next.
+//! The audit of a bucket: whether every object that records refer to is there, is what was written,
+//! and says what the manifest says of it; and whether log and queues go on from one to the next.
 //!
 //! ```text
 //! record ──► root, pages, deltas ──► entries, in order of the log
@@ -9,8 +9,8 @@
 //! proof/ ──► what was committed, with digests ──► compared with both
 //! ```
 //!
-//! It reads and never writes, and may run beside a broker: where an object is gone, the record is read
-//! again, and only what the newest record refers to counts (design/replication.md G4).
+//! It reads and never writes, and may run beside a broker: where an object is gone, the record is
+//! read again, and only what the newest record refers to counts (design/replication.md G4).
 //!
 //! Memory: the entries of one placement group, a few objects' tails and a chunk of each, an
 //! offset per queue, and the findings, which are bounded.

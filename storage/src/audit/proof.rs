@@ -88,13 +88,13 @@ async fn checkpoint(
 impl Proof {
     /// Holds the manifest's entries against the chain.
     ///
-    /// Where the record has the root and the deltas that the newest checkpoint was written with, and
-    /// perhaps more deltas, both must name the same objects. Where a fold came between, an object may be
-    /// named by the manifest alone: it was committed since, and is not covered.
+    /// Where the record has the root and the deltas that the newest checkpoint was written with,
+    /// and perhaps more deltas, both must name the same objects. Where a fold came between, an
+    /// object may be named by the manifest alone: it was committed since, and is not covered.
     pub(super) fn compare(&mut self, subject: &Subject, manifest: &Manifest) {
-        let Live { mark, seq, .. } = &self.live;
-        let beyond = manifest.deltas.get(mark.deltas as usize..);
-        let beyond = beyond.filter(|_| *seq > 0 && mark.root == subject.root);
+        let Live { mark, seq, tiered, .. } = &self.live;
+        let beyond = mark.beyond(*tiered, subject.root.as_deref(), &manifest.deltas);
+        let beyond = beyond.filter(|_| *seq > 0);
         let mut entries: BTreeMap<_, &RunEntry> =
             manifest.entries.iter().map(|entry| (entry.object, entry)).collect();
         let uncovered = entries

@@ -46,7 +46,8 @@ pub type Read<'a> = Pin<Box<dyn Future<Output = Option<Subject>> + Send + 'a>>;
 pub trait Records: Sync {
     /// Every placement group that has one, ascending.
     fn pgs(&self) -> Vec<PgId>;
-    /// The newest record; `None`: it is gone, or cannot be read, and the placement group is left out.
+    /// The newest record; `None`: it is gone, or cannot be read, and the placement group is left
+    /// out.
     fn read(&self, pg: PgId) -> Read<'_>;
     /// Whether a queue is known to be nobody's any more: then parts of it may be gone.
     fn is_gone(&self, queue: QueueUid) -> bool;
@@ -99,7 +100,8 @@ pub(super) struct Audit<'a> {
 /// Checks what the records refer to. Dropped, it has changed nothing.
 ///
 /// # Errors
-/// What the store says, when it does not let itself be read. What is wrong with what it has is in the report.
+/// What the store says, when it does not let itself be read. What is wrong with what it has is in
+/// the report.
 pub async fn audit(
     bucket: &Bucket,
     records: &dyn Records,

@@ -77,6 +77,13 @@ impl Store {
         self.shared().copies().iter().any(|copy| copy.pg == pg && copy.state.lock().is_begun())
     }
 
+    /// The epoch of the store's copy of `pg`; `None`: there is no copy, or it was lost.
+    pub fn label(&self, pg: PgId) -> Option<Epoch> {
+        let copy = self.shared().copies().into_iter().find(|copy| copy.pg == pg)?;
+        let label = copy.state.lock().label;
+        (label > Epoch(0)).then_some(label)
+    }
+
     /// Whether recovery found that something synced was damaged. The copies concerned answer
     /// [`StoreRefused::Unknown`].
     pub fn is_damaged(&self) -> bool {

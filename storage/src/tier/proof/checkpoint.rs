@@ -9,10 +9,11 @@
 //! | … | links | |
 //! | end - 4 | crc u32 | crc32c of all before it |
 
+use super::super::manifest::Delta;
 use super::link::{Digest, Link};
 use crate::format::object::{sealed, unsealed};
 use crate::format::take::Take;
-use crate::format::{FormatError, PgId};
+use crate::format::{FormatError, Lsn, PgId};
 
 /// Bytes that a checkpoint may have: what one read brings.
 pub const CHECKPOINT_BYTES_MAX: usize = 64 << 20;
@@ -28,6 +29,22 @@ pub struct Mark {
     pub root: Option<String>,
     /// The deltas in the record.
     pub deltas: u32,
+}
+
+impl Mark {
+    /// The deltas of a record beyond those of the mark, where the record has its root and its deltas.
+    /// `tiered`: after the link that the mark is of.
+    pub fn beyond<'a>(
+        &self,
+        tiered: Lsn,
+        root: Option<&str>,
+        deltas: &'a [Delta],
+    ) -> Option<&'a [Delta]> {
+        let (own, beyond) = deltas.split_at_checked(self.deltas as usize)?;
+        // A rebuild makes one delta of several: then as many are not the same.
+        let ends_there = own.last().is_none_or(|last| last.to == tiered);
+        (self.root.as_deref() == root && ends_there).then_some(beyond)
+    }
 }
 
 /// A checkpoint.
@@ -49,6 +66,11 @@ impl Checkpoint {
     /// Number of the last link.
     pub fn seq(&self) -> u64 {
         self.links.last().map_or(0, |link| link.seq)
+    }
+
+    /// `tiered` after the last link.
+    pub fn tiered(&self) -> Lsn {
+        self.links.last().map_or(Lsn(0), |link| link.to)
     }
 
     /// The checkpoint's bytes.

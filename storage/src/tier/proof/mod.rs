@@ -10,9 +10,10 @@
 //! Checksums find what a disk or a network did; they can be made to fit. A digest cannot: whoever
 //! kept the newest one elsewhere can tell that no byte of what was covered then is another.
 //!
-//! An object whose digest nobody knows is named without one, and so is known to be uncovered. That is what an owner
-//! does at its start with what was committed between the newest checkpoint and the end of the owner
-//! before: to read it would make the start as slow as the bucket. Compaction writes it anew, with a digest.
+//! An object whose digest nobody knows is named without one, and so is known to be uncovered. That
+//! is what an owner does at its start with what was committed between the newest checkpoint and the
+//! end of the owner before: to read it would make the start as slow as the bucket. Compaction
+//! writes it anew, with a digest.
 //!
 //! INV-PROOF-1: links are numbered from 1 without a gap, and each is under the digest of the next.
 //! INV-PROOF-2: what is in the chain was committed; so an owner that is no more may leave a branch,

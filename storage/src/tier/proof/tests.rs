@@ -205,6 +205,22 @@ fn what_a_fold_took_away_is_made_good_by_naming_everything() {
     assert_eq!(live.tiered, Lsn(90));
 }
 
+/// After a rebuild a record has one delta for several commits.
+#[test]
+fn as_many_deltas_are_not_the_same_deltas() {
+    let mut first = begun(1);
+    (0..2).for_each(|at| first.commit(committed(at), NOW));
+    let (_, newest) = read(&first, Mark { root: None, deltas: 2 });
+    let merged = Delta {
+        from: Lsn(10),
+        to: Lsn(30),
+        changes: vec![Change::Add(entry(1)), Change::Add(entry(2))],
+    };
+    let deltas = [delta(0), merged];
+    let (_, missing) = ProofWriter::resume(PG, Epoch(2), Some(&newest), (None, &deltas), NOW);
+    assert_eq!(missing, CatchUp::Whole);
+}
+
 #[test]
 fn a_checkpoint_is_due_by_number_and_by_time() {
     let mut writer = begun(1);

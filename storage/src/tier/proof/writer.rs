@@ -80,9 +80,9 @@ pub struct ProofWriter {
 }
 
 impl ProofWriter {
-    /// Goes on from the newest checkpoint on the branch of the latest epoch, or from nothing. `root`
-    /// and `deltas` are those of the record. What the record has beyond the checkpoint becomes links without
-    /// digests; nothing is read for it.
+    /// Goes on from the newest checkpoint on the branch of the latest epoch, or from nothing.
+    /// `root` and `deltas` are those of the record. What the record has beyond the checkpoint
+    /// becomes links without digests; nothing is read for it.
     pub fn resume(
         pg: PgId,
         epoch: Epoch,
@@ -94,10 +94,11 @@ impl ProofWriter {
             newest.map_or((0, Digest::default()), |newest| (newest.seq(), newest.after));
         let mut writer =
             ProofWriter { pg, epoch, seq, head, before: head, links: Vec::new(), since: None };
-        let none = Mark::default();
-        let mark = newest.map_or(&none, |newest| &newest.mark);
-        let beyond = deltas.get(mark.deltas as usize..);
-        match beyond.filter(|_| mark.root.as_deref() == root) {
+        let beyond = match newest {
+            Some(newest) => newest.mark.beyond(newest.tiered(), root, deltas),
+            None => Mark::default().beyond(Lsn(0), root, deltas),
+        };
+        match beyond {
             Some(beyond) => {
                 for delta in beyond {
                     writer.commit(Committed::of(pg, delta, 0, |_| None), now);
@@ -114,8 +115,8 @@ impl ProofWriter {
         self.push(Link { from, to, chain, added, removed, ..self.next() }, now);
     }
 
-    /// Takes all that the manifest has, as of the last commit; objects without a digest keep the one
-    /// that the chain has of them.
+    /// Takes all that the manifest has, as of the last commit; objects without a digest keep the
+    /// one that the chain has of them.
     pub fn whole<'a>(
         &mut self,
         tiered: Lsn,
@@ -163,8 +164,8 @@ impl ProofWriter {
         waits || self.links.len() >= LINKS_DUE
     }
 
-    /// The checkpoint to store; `None`: there is no new link. `mark` is of the record after the last
-    /// commit that was taken. It is not counted as stored before [`ProofWriter::stored`].
+    /// The checkpoint to store; `None`: there is no new link. `mark` is of the record after the
+    /// last commit that was taken. It is not counted as stored before [`ProofWriter::stored`].
     pub fn checkpoint(&self, mark: Mark, nonce: u32) -> Option<(ProofName, Vec<u8>)> {
         if self.links.is_empty() {
             return None;

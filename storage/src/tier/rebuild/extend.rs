@@ -1,9 +1,9 @@
 //! What bundles say beyond the newest copy of a placement group's record.
 //!
-//! A copy is of some commit; what was committed after it is in bundles that no copy names. Each says
-//! of its range: the epoch whose record alone may reference it, where it begins and ends, and the
-//! log's chain at both ends. The chain depends on every payload since the log's first byte, so a
-//! range that begins where the copy ends, with its chain, goes on in the same history.
+//! A copy is of some commit; what was committed after it is in bundles that no copy names. Each
+//! says of its range: the epoch whose record alone may reference it, where it begins and ends, and
+//! the log's chain at both ends. The chain depends on every payload since the log's first byte, so
+//! a range that begins where the copy ends, with its chain, goes on in the same history.
 //!
 //! What is known of the ranges that go on like that, with `m` the latest epoch of which the bucket
 //! has any sign:
@@ -12,9 +12,10 @@
 //! - One of an earlier epoch that is followed, with the right chain, by one of a later epoch is
 //!   right: the later owner's log begins with those bytes.
 //! - Where two begin at one place, the one of the later epoch is right.
-//! - One of an earlier epoch that nothing of a later one follows is in doubt: it may be the owner's,
-//!   committed just before the later epoch began, or that of an owner who did not know that it was no
-//!   more, with bytes that the later epoch never had. The bucket alone cannot tell. It is left out unless asked for.
+//! - One of an earlier epoch that nothing of a later one follows is in doubt: it may be the
+//!   owner's, committed just before the later epoch began, or that of an owner who did not know
+//!   that it was no more, with bytes that the later epoch never had. The bucket alone cannot tell.
+//!   It is left out unless asked for.
 //!
 //! What cannot be known at all: that an epoch was opened of which the bucket has no sign. Therefore
 //! a copy is written when an epoch is opened.
@@ -27,8 +28,8 @@ use crate::format::object::PgEntry;
 use crate::format::{Epoch, Lsn};
 use std::collections::BTreeMap;
 
-/// Bytes of the delta that names what is taken: with what a record has already it is to fit into the
-/// metadata store.
+/// Bytes of the delta that names what is taken: with what a record has already it is to fit into
+/// the metadata store.
 pub const EXTENSION_BYTES_MAX: usize = 128 << 10;
 
 /// Where the copy ends.

@@ -122,8 +122,8 @@ pub struct Signs {
     pub epoch: Option<(PgId, Epoch)>,
 }
 
-/// Reads them off any name that ends with `[{pg:04}/{epoch:08x}/]{id:016x}-{nonce:08x}[.kind]`, also
-/// of kinds that this program does not know.
+/// Reads them off any name that ends with `[{pg:04}/{epoch:08x}/]{id:016x}-{nonce:08x}[.kind]`,
+/// also of kinds that this program does not know.
 pub fn signs_of(text: &str) -> Signs {
     let parts: Vec<&str> = text.split('/').collect();
     let (Some(folder), Some(file)) = (parts.first(), parts.last()) else { return Signs::default() };

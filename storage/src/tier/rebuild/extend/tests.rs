@@ -197,7 +197,8 @@ proptest! {
     /// From any commit of the last epoch's log that a copy may be of.
     #[test]
     fn nothing_of_a_fenced_owner_is_taken_and_nothing_of_the_last_one_is_missed(
-        plans in plans(), from: prop::sample::Index, copy_epoch in 1..6u32, cut: prop::sample::Index,
+        plans in plans(), from: prop::sample::Index, copy_epoch in 1..6u32,
+        cut: prop::sample::Index,
     ) {
         let World { mut bundles, truth, last_epoch } = world(&plans);
         let places: Vec<(Lsn, u32)> = truth.iter().map(|(at, chain)| (*at, *chain)).collect();
