@@ -120,8 +120,7 @@ fn rooms_know_only_what_they_may() {
 /// Features meet in a service or through a handle, never in each other's state.
 #[test]
 fn features_do_not_import_each_others_state() {
-    let features = ["produce", "consume", "group", "ownership", "history"];
-    let features = ["produce", "consume", "group", "ownership", "replay"];
+    let features = ["produce", "consume", "group", "ownership", "history", "replay", "tiering"];
     let mut faults = Vec::new();
     for feature in features {
         for file in rust_files(&root().join("gateway/src").join(feature)) {

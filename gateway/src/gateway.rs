@@ -10,8 +10,9 @@ use crate::{
     admin, consume, group, grpc, observe, ownership, produce, remoting, replay, tiering,
 };
 use metadata::Catalog;
-use metadata::model::{GatewayId, Incarnation, Owner};
+use metadata::model::{GatewayId, Incarnation, Owner, PgRecord, Record, key};
 use metadata::store::redb::RedbStore;
+use metadata::store::{KeyValue, MetadataStore};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -190,7 +191,7 @@ async fn assemble(
 ) -> Result<(Arc<Broker>, Vec<tokio::task::JoinHandle<()>>), StartError> {
     let path = settings.data.join("metadata.redb");
     let fault = |source| metadata_fault(&path, source);
-    let is_first = !path.exists();
+    let is_first = !path.exists() || awaits_journal(&settings, env).await.map_err(fault)?;
     let store = open_store(&settings, is_first, env)?;
     let metadata = Arc::new(RedbStore::open(&path, env.clone()).map_err(fault)?);
     let cluster =
@@ -266,8 +267,23 @@ fn metadata_fault(path: &Path, source: metadata::Error) -> StartError {
     StartError::Metadata { path: path.to_owned(), source }
 }
 
-/// `is_first`: there is no metadata yet. The journal is made before the metadata, so metadata without a journal means
-/// that the journal was taken away; making an empty one in its place would hide that.
+/// Whether there is no journal, and the metadata name none: they were rebuilt from the bucket.
+async fn awaits_journal(settings: &Settings, env: &Env) -> Result<bool, metadata::Error> {
+    if Store::is_made(&settings.data.join("journal")) {
+        return Ok(false);
+    }
+    let store = RedbStore::open(&settings.data.join("metadata.redb"), env.clone())?;
+    let records = store.range(key::PGS).await;
+    store.close().await;
+    let records = records?.pairs;
+    let names_none = |pair: &KeyValue| {
+        PgRecord::decode(&pair.value).is_ok_and(|record| record.stores.is_empty())
+    };
+    Ok(!records.is_empty() && records.iter().all(names_none))
+}
+
+/// `is_first`: there is no metadata yet, or it awaits its journal. The journal is made before the metadata, so other
+/// metadata without a journal mean that the journal was taken away; making an empty one in its place would hide that.
 fn open_store(settings: &Settings, is_first: bool, env: &Env) -> Result<Store, StartError> {
     let journal = settings.journal;
     let dir = settings.data.join("journal");

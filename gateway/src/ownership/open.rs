@@ -54,6 +54,15 @@ pub enum OpenError {
         /// What the metadata say.
         epoch: Epoch,
     },
+    /// The metadata were rebuilt from the bucket, and the journal is of before.
+    #[error(
+        "placement group {pg}: metadata.redb was rebuilt from the bucket, and the journal is of before: what only \
+         it has would be dropped; move journal/ away, and start with none"
+    )]
+    OlderJournal {
+        /// Which one.
+        pg: PgId,
+    },
     /// The epoch that should end is in another journal.
     #[error(
         "placement group {pg}: metadata.redb names another journal than this one; metadata.redb and journal/ belong \
@@ -156,6 +165,10 @@ async fn refuse_orphans(catalog: &Catalog, store: &Store) -> Result<(), OpenErro
         };
         if let Some((pg, epoch)) = not_joined {
             return Err(OpenError::NoCopy { pg, epoch });
+        }
+        // A rebuilt record names no store. A start that was cut off before the next epoch has joined the rebuilt one.
+        if stores.is_empty() && store.knows(pg) && store.label(pg) != Some(epoch) {
+            return Err(OpenError::OlderJournal { pg });
         }
         if stores.iter().any(|member| member.store == store.id()) && !store.knows(pg) {
             not_joined = Some((pg, epoch));
