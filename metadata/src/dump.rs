@@ -19,8 +19,8 @@ use crate::store::{Range, Revision};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use storage::env::Timestamp;
-use storage::format::{FormatError, QueueUid};
 use storage::format::object::{sealed, unsealed};
+use storage::format::{FormatError, QueueUid};
 
 /// Bytes that a dump may have: what one read of the bucket brings. 100,000 topics take about a quarter of it.
 pub const DUMP_BYTES_MAX: usize = 64 << 20;

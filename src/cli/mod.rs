@@ -1,10 +1,11 @@
 //! The operator's commands: `stratamq topic | group | message | replay | cluster | store | config |
-//! context | bench`.
+//! context | bench | fsck | admin`.
 //!
 //! Administration goes through the gateway's HTTP API, messages through gRPC, as a client's would.
 //! A command prints what it did and what to try next; with `--json` it prints only data. What fails
 //! says why and what to do on standard error, and by its exit code who is to act: 1 the broker
 //! refused, 2 the command was used wrongly, 3 nobody answers.
+mod admin;
 mod bench;
 mod clone;
 mod cluster;
@@ -12,6 +13,7 @@ mod config;
 mod connect;
 mod context;
 mod failure;
+mod fsck;
 mod group;
 mod http;
 mod look;
@@ -22,6 +24,7 @@ mod progress;
 mod replay;
 mod store;
 mod topic;
+mod waiting;
 
 use clap::Subcommand;
 use failure::Failure;
@@ -69,6 +72,10 @@ pub(crate) enum Command {
     /// Put load on a broker, this one or any other that speaks RocketMQ 5, and measure it
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    Fsck(fsck::Fsck),
+    /// Help a cluster that cannot start
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
 }
 
 /// Says what is wrong with a command line, or what was asked of it with `--help`: to a script as any
@@ -96,6 +103,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Config(command) => command.json(),
         Command::Context(command) => command.json(),
         Command::Bench(command) => command.json(),
+        Command::Fsck(fsck) => fsck.json,
+        Command::Admin(command) => command.json(),
     };
     let mut printer = Printer::new(json, std::io::stdout());
     match block_on(execute(command, &mut printer)) {
@@ -127,6 +136,8 @@ async fn execute(command: Command, printer: &mut Printer) -> Result<(), Failure>
         Command::Config(command) => config::execute(command, printer).await,
         Command::Context(command) => context::execute(command, printer),
         Command::Bench(command) => bench::execute(command, printer).await,
+        Command::Fsck(fsck) => fsck.execute(printer).await,
+        Command::Admin(command) => admin::execute(command, printer).await,
     }
 }
 

@@ -5,11 +5,11 @@
 
 use super::failure::{Exit, Failure};
 use super::print::{Printer, count};
-use bucket::{Error, Finding, Outcome, Step, Taken, Verdict, Wanted};
+use bucket::{Access, Error, Finding, Outcome, Step, Taken, Verdict, Wanted};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use storage::env::Env;
-use storage::object::{Advice, StoreUrl};
+use storage::object::{Advice, Bucket, StoreUrl};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
@@ -214,6 +214,28 @@ fn failure(error: Error, url: &StoreUrl) -> Failure {
         | Error::Taken { .. } => (Exit::Refused, String::new()),
     };
     Failure { exit, what: error.to_string(), hint }
+}
+
+/// The bucket at `url`, to read what is in it. A folder that is missing is not made.
+pub(super) async fn opened(url: &StoreUrl, env: &Env) -> Result<Bucket, Failure> {
+    let access = match url {
+        StoreUrl::Folder(folder) if !folder.is_dir() => {
+            return Err(Failure::usage(format!("there is no folder {}", folder.display()))
+                .hint("say where the store is with --store"));
+        }
+        StoreUrl::Folder(_) => None,
+        StoreUrl::S3 { .. } => Some(Access::of_environment(env.clone()).await.for_data()),
+    };
+    Bucket::open(url, access, env.clone()).map_err(|error| unusable(&error))
+}
+
+/// Who has to act when the bucket cannot be read.
+pub(super) fn unusable(error: &storage::object::Error) -> Failure {
+    let (exit, hint) = match error.advice() {
+        Advice::Retry(_) => (Exit::Unreachable, REACH),
+        Advice::Refresh | Advice::Fix | Advice::Stop => (Exit::Usage, ""),
+    };
+    Failure { exit, what: error.to_string(), hint: hint.to_owned() }
 }
 
 /// The way out when nobody is asking.

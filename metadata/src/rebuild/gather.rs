@@ -73,6 +73,13 @@ pub struct Gathered {
     pub objects: u64,
 }
 
+impl Gathered {
+    /// When the copy of the catalog was taken.
+    pub fn catalog_taken(&self) -> storage::env::Timestamp {
+        self.dump.1.taken
+    }
+}
+
 /// Every name that says something.
 #[derive(Debug, Default)]
 struct Names {

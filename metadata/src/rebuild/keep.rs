@@ -36,9 +36,9 @@ pub async fn keep_catalog(catalog: &Catalog, bucket: &Bucket) -> Result<CopyName
     Ok(name)
 }
 
-/// Keeps a copy of a placement group's record, as of the commit or OPEN that gave it `revision`. `chain`: the log's chain
-/// at its `tiered`, where it is known; `id`: one that was never given out ([`Catalog::take_object_ids`]), later than that
-/// of any earlier copy in the epoch.
+/// Keeps a copy of a placement group's record, as of the commit or OPEN that gave it `revision`. `chain`: the log's
+/// chain at its `tiered`, where it is known; `id`: one that was never given out ([`Catalog::take_object_ids`]), later
+/// than that of any earlier copy in the epoch.
 ///
 /// To be called when an epoch is opened, before it acknowledges anything (what an owner of the past uploads is then
 /// known for what it is), with each fold, and every few minutes while commits go on.

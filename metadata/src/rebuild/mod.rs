@@ -8,13 +8,13 @@
 //! ```
 //!
 //! What comes back: topics and groups of the newest copy of the catalog; of each placement group everything up to the
-//! newest copy of its record, and what bundles say beyond it ([`storage::tier::rebuild`]). What does not: what was in no
-//! bundle, topics and groups made after the newest copy, and the secret of receipt handles.
+//! newest copy of its record, and what bundles say beyond it ([`storage::tier::rebuild`]). What does not: what was in
+//! no bundle, topics and groups made after the newest copy, and the secret of receipt handles.
 //!
 //! INV-REBUILD-2: nothing is given out again: epochs, uids, ids of objects and revisions of the new store are above all
 //! that the bucket shows, with room for what it does not show.
-//! INV-REBUILD-3: a rebuilt record names no store, and begins where the bucket ends (`base` = `tiered`). So whoever takes over needs no seal, and
-//! joins an empty journal at `tiered` (replication.md §6, with Qr = 0).
+//! INV-REBUILD-3: a rebuilt record names no store, and begins where the bucket ends (`base` = `tiered`). So whoever
+//! takes over needs no seal, and joins an empty journal at `tiered` (replication.md §6, with Qr = 0).
 mod gather;
 mod keep;
 mod plan;

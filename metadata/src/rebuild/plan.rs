@@ -13,8 +13,8 @@ use storage::tier::rebuild::{CopyName, Doubt, Extended, LeftOut, Start, extend};
 
 /// How far a rebuilt epoch is above the latest with a sign in the bucket: an epoch that wrote nothing leaves none.
 pub const EPOCHS_APART: u32 = 1 << 10;
-/// How far new uids and ids of objects are above the greatest that the bucket shows: what was taken in blocks and used in
-/// journals alone does not show.
+/// How far new uids and ids of objects are above the greatest that the bucket shows: what was taken in blocks and used
+/// in journals alone does not show.
 pub const UIDS_APART: u64 = 1 << 32;
 /// And how far new revisions are above the greatest: most changes are in no copy.
 const REVISIONS_APART: i64 = 1 << 32;

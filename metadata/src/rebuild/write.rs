@@ -7,8 +7,8 @@ use crate::store::{Change, MetadataStore, OPS_MAX, REQUEST_BYTES_MAX, Txn};
 use std::path::Path;
 use storage::env::Env;
 
-/// Makes the embedded metadata store `path` as planned. The file gets its name when all is in it: a rebuild that was cut
-/// off leaves none, and can be made again.
+/// Makes the embedded metadata store `path` as planned. The file gets its name when all is in it: a rebuild that was
+/// cut off leaves none, and can be made again.
 ///
 /// # Errors
 /// [`RebuildError::NotEmpty`] when `path` is there; what the disk says.

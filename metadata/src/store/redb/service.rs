@@ -94,8 +94,8 @@ impl RedbStore {
         RedbStore::over(database, &config, env)
     }
 
-    /// Makes a store in the file `path`, which is not there, whose first change gets a revision after `before`: it takes
-    /// the place of one that was lost, and no revision is ever given out twice.
+    /// Makes a store in the file `path`, which is not there, whose first change gets a revision after `before`: it
+    /// takes the place of one that was lost, and no revision is ever given out twice.
     ///
     /// # Errors
     /// [`Error::Broken`] when the file cannot be made.
