@@ -184,7 +184,7 @@ async fn groups_come_along_where_that_is_asked_for_and_are_not_moved_again() {
     assert!(world.clone(order("orders", "bare")).await.unwrap().groups.is_empty());
     let wanted = CloneOrder { with_offsets: true, ..order("orders", "copy") };
     let cloned = world.clone(wanted.clone()).await.unwrap();
-    assert_eq!(cloned.groups, [group.name.clone()]);
+    assert_eq!(cloned.groups, std::slice::from_ref(&group.name));
     let clone = world.broker().catalog.topic("copy").unwrap();
     let began = consume.progress(&group, &clone);
     assert_eq!(began.len(), 1);
