@@ -1,6 +1,7 @@
 //! The consumption machine without its log: a receive and its acknowledgements.
 
 use super::Bench;
+use gateway::history::{Look, Scan};
 use gateway::consume::GroupUid;
 use gateway::consume::filter::{Filter, FilterLanguage};
 use gateway::consume::handle::Claim;
@@ -29,18 +30,22 @@ impl QueueIndex for Endless {
         QueueOffset(u64::MAX >> 1)
     }
 
-    fn bytes_behind_first(&self) -> u64 {
+    fn bytes_behind(&self, _: Lsn) -> u64 {
         0
     }
 
-    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) {
-        for offset in from.0.. {
-            let candidate = Candidate { offset: QueueOffset(offset), lsn: Lsn(offset), hash: 7 };
-            if each(candidate).is_break() {
-                return;
-            }
-        }
+    fn scan(&self, from: QueueOffset, each: &mut dyn FnMut(Candidate) -> ControlFlow<()>) -> Scan {
+        (from.0..).map(QueueOffset).find(|offset| each(candidate(*offset)).is_break());
+        Scan::End
     }
+
+    fn find(&self, offset: QueueOffset) -> Look<Candidate> {
+        Look::Here(candidate(offset))
+    }
+}
+
+fn candidate(offset: QueueOffset) -> Candidate {
+    Candidate { offset, lsn: Lsn(offset.0), hash: 7 }
 }
 
 pub(super) fn run(bench: &Bench) {

@@ -6,9 +6,7 @@ use crate::listen::{Connection, Listener, TlsIdentity};
 use crate::ownership::{Owned, PlacementGroup};
 use crate::settings::{Listen, Settings};
 use crate::tiering::{Buckets, Ready};
-use crate::{
-    admin, consume, group, grpc, observe, ownership, produce, remoting, replay, tiering,
-};
+use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting, replay, tiering};
 use metadata::Catalog;
 use metadata::model::{GatewayId, Incarnation, Owner, PgRecord, Record, key};
 use metadata::store::redb::RedbStore;

@@ -66,9 +66,8 @@ impl From<CloneRefused> for Problem {
             CloneRefused::NotServedHere(_) => {
                 Problem::unavailable(text).hint("nothing was made; ask the gateway that serves it")
             }
-            CloneRefused::TooEarly(_) => {
-                Problem::invalid(text).hint("nothing was made; clone it at a later time")
-            }
+            CloneRefused::NotLoaded(_) => Problem::unavailable(text)
+                .hint("nothing was made; ask again, and look whether the object store answers"),
             CloneRefused::NotTiered { .. } => Problem::unavailable(text).hint(
                 "nothing was made; ask again, and look whether the object store takes messages",
             ),

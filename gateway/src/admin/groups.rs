@@ -4,6 +4,7 @@ use super::api;
 use super::condition::{Condition, tag};
 use super::problem::{Body, Name, Problem};
 use crate::broker::Broker;
+use crate::history::HistoryBounds;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, HeaderName};
@@ -30,10 +31,10 @@ pub(super) async fn describe(
 ) -> Answer<(Tag, Json<api::GroupDetail>)> {
     let group = find(&broker, &name)?;
     let dead = group.dead_letter_queue();
-    let dead_letters = |bounds: storage::Bounds| bounds.visible_end.0 - bounds.first.0;
+    let dead_letters = |bounds: HistoryBounds| bounds.visible_end.0 - bounds.first.0;
     let detail = api::GroupDetail {
         dead_letter_topic: TopicName::dead_letter_of(&group.name).to_string(),
-        dead_letters: broker.owned.all().map(|pg| dead_letters(pg.log.bounds(dead))).sum(),
+        dead_letters: broker.owned.all().map(|pg| dead_letters(pg.history.bounds(dead))).sum(),
         consumers: consumers(&broker, &group.name),
         group: view(&group),
     };

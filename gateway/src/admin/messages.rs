@@ -42,7 +42,9 @@ pub(super) async fn by_id(
     let found = found.map_err(|refused| match refused {
         LookRefused::Missing => Problem::missing(format!("there is no message {id}"))
             .hint("an id that a producer gave is searched in its topic, by `id`"),
-        refused @ (LookRefused::NotServedHere(_) | LookRefused::Unreadable) => refused.into(),
+        refused @ (LookRefused::NotServedHere(_)
+        | LookRefused::Unreadable
+        | LookRefused::NotLoaded(_)) => refused.into(),
     })?;
     Ok(Json(view(found)))
 }
@@ -120,7 +122,7 @@ pub(super) async fn tail(
     Params(params): Params<TailParams>,
 ) -> Answer<Json<api::MessageTail>> {
     let topic = topics::find(&broker, &name)?;
-    let places = begin(&broker, &topic, &params)?;
+    let places = begin(&broker, &topic, &params).await?;
     let max = params.max.unwrap_or(FOUND_MAX).clamp(1, FOUND_MAX);
     let wait = Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_MAX);
     let _place = TAILS
@@ -144,23 +146,27 @@ pub(super) async fn tail(
 }
 
 /// A place in each queue: where the request was before, at its time, or at the end.
-fn begin(
+async fn begin(
     broker: &Broker,
     topic: &Topic,
     params: &TailParams,
 ) -> Answer<Vec<(TopicQueue, QueueOffset)>> {
     let after = params.after.as_deref().map(read_places).transpose()?;
-    let place = |queue: &TopicQueue| {
+    let mut places = Vec::with_capacity(topic.queues().len());
+    for queue in topic.queues() {
         let pg = broker.owned.get(queue.pg).ok_or(LookRefused::NotServedHere(queue.pg))?;
         let at = match (&after, params.from_ms) {
             // A queue that the topic got since begins at its first message.
             (Some(after), _) => after.get(&(queue.pg, queue.id)).copied().unwrap_or_default(),
-            (None, Some(ms)) => pg.log.offset_at_time(queue.uid, Timestamp(ms)),
-            (None, None) => pg.log.bounds(queue.uid).visible_end,
+            (None, Some(ms)) => {
+                let at = Timestamp(ms);
+                pg.history.offset_at_time(queue.uid, at).await.map_err(LookRefused::from)?
+            }
+            (None, None) => pg.history.bounds(queue.uid).visible_end,
         };
-        Ok((*queue, at))
-    };
-    topic.queues().iter().map(place).collect()
+        places.push((*queue, at));
+    }
+    Ok(places)
 }
 
 /// `pg.queue.offset` for each queue, joined by `_`.
@@ -207,6 +213,8 @@ impl From<LookRefused> for Problem {
             LookRefused::NotServedHere(_) => {
                 Problem::unavailable(text).hint("ask the gateway that serves it")
             }
+            LookRefused::NotLoaded(_) => Problem::unavailable(text)
+                .hint("ask again, and look whether the object store answers"),
             LookRefused::Unreadable => Problem::internal(text).hint("the gateway's log says more"),
         }
     }

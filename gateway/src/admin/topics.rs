@@ -34,7 +34,7 @@ pub(super) async fn describe(
 ) -> Answer<(Tag, Json<api::TopicDetail>)> {
     let topic = find(&broker, &name)?;
     let message_queues = topic.queues().iter().map(|queue| {
-        let bounds = broker.owned.get(queue.pg).map(|pg| pg.log.bounds(queue.uid));
+        let bounds = broker.owned.get(queue.pg).map(|pg| pg.history.bounds(queue.uid));
         let bounds = bounds.unwrap_or_default();
         api::MessageQueue {
             broker: broker_name(queue.pg),

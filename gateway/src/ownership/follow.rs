@@ -52,10 +52,6 @@ fn open_all_named(catalog: &Catalog, owned: &Owned) -> HashSet<QueueUid> {
 }
 
 /// Every queue that the catalog names.
-pub(crate) fn named_queues(catalog: &Catalog) -> HashSet<QueueUid> {
-    named(&catalog.topics(), &catalog.groups())
-}
-
 fn named(topics: &[Arc<Topic>], groups: &[Arc<Group>]) -> HashSet<QueueUid> {
     let mut named: HashSet<QueueUid> =
         topics.iter().flat_map(|topic| topic.queues()).map(|queue| queue.uid).collect();

@@ -7,7 +7,7 @@ mod follow;
 mod open;
 mod owned;
 
-pub(crate) use follow::{follow_catalog, named_queues, reconcile};
+pub(crate) use follow::{follow_catalog, reconcile};
 pub use open::{OpenError, Opened, open_all};
 pub(crate) use owned::level;
 pub use owned::{Owned, PlacementGroup};

@@ -4,8 +4,8 @@ use crate::history::History;
 use metadata::model::{Durability, Group, Topic, broker_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use storage::format::PgId;
-use storage::{Level, Log};
+use storage::format::{PgId, QueueOffset};
+use storage::{Level, Log, QueueEnd};
 
 /// A placement group in the epoch that this process opened.
 #[derive(Clone)]
@@ -55,13 +55,20 @@ impl Owned {
         self.0.values()
     }
 
-    /// Lets the logs know the topic's queues, so that it can be sent to. Idempotent.
+    /// Lets the logs know the topic's queues, so that it can be sent to. Idempotent. What a clone took over comes before
+    /// what its own queues take.
     pub fn open_topic(&self, topic: &Topic) {
         let level = level(topic.durability);
         for queue in topic.queues() {
-            if let Some(pg) = self.get(queue.pg) {
-                pg.log.open_queue(queue.uid, level);
+            let Some(pg) = self.get(queue.pg) else { continue };
+            if let Some(first) = topic.inherited(queue.uid).first() {
+                pg.history.keep_from(queue.uid, first.span.from);
             }
+            let next = topic.queue_start(queue.uid);
+            if next > QueueOffset(0) {
+                pg.log.restore(&[QueueEnd { queue: queue.uid, next, opened: None }]);
+            }
+            pg.log.open_queue(queue.uid, level);
         }
     }
 

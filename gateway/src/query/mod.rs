@@ -15,6 +15,7 @@ pub use search::{
     FOUND_MAX, Matches, SEARCH_BYTES_MAX, SEARCH_MESSAGES_MAX, Search, Wanted, search,
 };
 
+use crate::history::LoadFailed;
 use bytes::Bytes;
 use protocol::stored::StoredMessage;
 use storage::format::{Lsn, PgId};
@@ -33,7 +34,7 @@ pub struct Found {
 }
 
 /// Why a message cannot be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookRefused {
     /// No message that consumers could see is there: it never was, or it is deleted.
     #[error("there is no message there")]
@@ -44,4 +45,7 @@ pub enum LookRefused {
     /// What is there cannot be read; the gateway's log says why.
     #[error("the message cannot be read")]
     Unreadable,
+    /// It lies in the object store, which does not answer now. Ask again.
+    #[error(transparent)]
+    NotLoaded(#[from] LoadFailed),
 }

@@ -28,9 +28,9 @@ pub(super) fn view(session: &Session<'_>, header: Header<'_>) -> Answer {
     let found = query::by_lsn(&session.broker.owned, Lsn(position.cast_unsigned()));
     found.map(|found| Reply::bytes(found.record)).map_err(|refused| match refused {
         LookRefused::Missing => Refusal::NothingAt(position),
-        refused @ (LookRefused::NotServedHere(_) | LookRefused::Unreadable) => {
-            Refusal::Look(refused)
-        }
+        refused @ (LookRefused::NotServedHere(_)
+        | LookRefused::Unreadable
+        | LookRefused::NotLoaded(_)) => Refusal::Look(refused),
     })
 }
 

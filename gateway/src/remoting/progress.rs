@@ -22,7 +22,7 @@ const TOPICS_SEPARATOR: char = ';';
 /// GET_CONSUME_STATS (208): a row for each queue of the topics that are asked for, else of those
 /// that the group ever received from. No rows for a group or topic that does not exist: tools say
 /// by themselves what that means.
-pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
+pub(super) async fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
     let broker = session.broker;
     let name = header.text("consumerGroup")?;
     let Some(group) = broker.catalog.group(name) else {
@@ -30,7 +30,7 @@ pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
     };
     let mut stats = ConsumeStats::default();
     for topic in topics(broker, header, &group) {
-        rows(broker, &group, &topic, &mut stats);
+        rows(broker, &group, &topic, &mut stats).await;
         stats.consume_tps += broker.stats.group_rate(&topic.name, &group.name);
     }
     // Whoever asks every broker of the group adds these up.
@@ -64,7 +64,7 @@ fn received_from(broker: &Broker, group: &Group) -> Vec<Arc<Topic>> {
 }
 
 /// A queue that the group never received from counts as one at whose beginning it is.
-fn rows(broker: &Broker, group: &Group, topic: &Topic, stats: &mut ConsumeStats) {
+async fn rows(broker: &Broker, group: &Group, topic: &Topic, stats: &mut ConsumeStats) {
     let progress = broker.consume.progress(group, topic);
     for queue in topic.queues() {
         let Some(pg) = broker.owned.get(queue.pg) else { continue };
@@ -72,9 +72,12 @@ fn rows(broker: &Broker, group: &Group, topic: &Topic, stats: &mut ConsumeStats)
         let place = progress.iter().find(is_of);
         let committed = place.map_or(QueueOffset(0), |place| place.committed);
         let last = committed.0.checked_sub(1).map(QueueOffset);
-        let last = last.and_then(|last| stored_at(&pg.log, queue.uid, last));
+        let last = match last {
+            Some(last) => stored_at(&pg.history, queue.uid, last).await,
+            None => None,
+        };
         let offsets = OffsetWrapper {
-            broker_offset: signed(pg.log.bounds(queue.uid).visible_end.0),
+            broker_offset: signed(pg.history.bounds(queue.uid).visible_end.0),
             consumer_offset: signed(committed.0),
             last_timestamp: last.map_or(0, |time| signed(time.0)),
             pull_offset: signed(place.map_or(committed, |place| place.next).max(committed).0),
@@ -145,7 +148,8 @@ fn offset_in(broker: &Broker, queue: TopicQueue, offset: i64) -> Result<Option<P
     if offset == -1 {
         return Ok(None);
     }
-    let bounds = broker.owned.get(queue.pg).map(|pg| pg.log.bounds(queue.uid)).unwrap_or_default();
+    let bounds =
+        broker.owned.get(queue.pg).map(|pg| pg.history.bounds(queue.uid)).unwrap_or_default();
     let (first, end) = (bounds.first.0, bounds.visible_end.0);
     match u64::try_from(offset) {
         Ok(place) if (first..=end).contains(&place) => {

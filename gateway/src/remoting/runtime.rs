@@ -14,7 +14,6 @@ use super::session::Session;
 use crate::broker::Broker;
 use crate::observe::{PgStats, Rates};
 use crate::ownership::PlacementGroup;
-use crate::topic::stored_at;
 use metadata::model::TopicQueue;
 use protocol::remoting::body::KvTable;
 use std::collections::BTreeMap;
@@ -117,15 +116,16 @@ fn counts(table: &mut Table, broker: &Broker, stats: &PgStats) {
     table.rates("getMissTps", Rates::default());
 }
 
-/// When the oldest message in this broker was stored.
+/// When the oldest message of this broker was stored, as far as it is known without asking the object store.
 fn earliest(broker: &Broker, group: &PlacementGroup) -> Option<Timestamp> {
     let topics = broker.catalog.topics();
     let queues = topics.iter().flat_map(|topic| topic.queues_in(group.id));
     let first = |queue: &TopicQueue| {
-        let bounds = group.log.bounds(queue.uid);
-        (bounds.first < bounds.visible_end).then(|| stored_at(&group.log, queue.uid, bounds.first))
+        let first = group.history.bounds(queue.uid).first;
+        Some(group.history.entries_here(queue.uid, first, 1).entries.first()?.time)
     };
-    queues.filter_map(|queue| first(queue).flatten()).min()
+    let in_bucket = broker.tiering.view(group.id).and_then(|view| view.earliest());
+    queues.filter_map(first).chain(in_bucket).min()
 }
 
 /// What all brokers of the gateway share: the process and its journal.

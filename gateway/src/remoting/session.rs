@@ -130,7 +130,7 @@ impl Session<'_> {
             RequestCode::GET_TOPIC_CONFIG => topic::config(self, header),
             RequestCode::GET_ALL_TOPIC_CONFIG => table::topics(self, header),
             RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => table::system_topics(self),
-            RequestCode::GET_TOPIC_STATS_INFO => topic::stats(self, header),
+            RequestCode::GET_TOPIC_STATS_INFO => topic::stats(self, header).await,
             RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => topic::consumers(self, header),
             RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => {
                 group::put(self, &request.body).await
@@ -140,7 +140,7 @@ impl Session<'_> {
             RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => table::groups(self, header),
             RequestCode::GET_CONSUMER_CONNECTION_LIST => member::consumers(self, header),
             RequestCode::GET_PRODUCER_CONNECTION_LIST => member::producers(self, header),
-            RequestCode::GET_CONSUME_STATS => progress::stats(self, header),
+            RequestCode::GET_CONSUME_STATS => progress::stats(self, header).await,
             RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => progress::reset(self, request).await,
             RequestCode::VIEW_MESSAGE_BY_ID => message::view(self, header),
             RequestCode::QUERY_MESSAGE => message::search(self, request).await,

@@ -5,6 +5,7 @@ use super::reply::{Answer, Refusal, Reply};
 use super::session::Session;
 use super::system;
 use super::view::View;
+use crate::history::History;
 use crate::topic::{delete_topic, stored_at};
 use metadata::CatalogError;
 use metadata::model::{AttributeChange, Permission, Topic, TopicSpec};
@@ -13,7 +14,6 @@ use protocol::remoting::body::{
     GroupList, MessageQueue, TopicConfig, TopicList, TopicOffset, TopicStatsTable,
 };
 use std::collections::BTreeSet;
-use storage::Log;
 use storage::env::Timestamp;
 use storage::format::{QueueOffset, QueueUid};
 
@@ -156,7 +156,7 @@ pub(super) fn config_of(view: &View) -> TopicConfig {
 }
 
 /// GET_TOPIC_STATS_INFO (202): the rows of every broker of this gateway.
-pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
+pub(super) async fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
     let view = find(session, header)?;
     let since = Timestamp(session.broker.env.now().0.saturating_sub(RATE_WINDOW_MS));
     let mut table = TopicStatsTable::default();
@@ -165,8 +165,10 @@ pub(super) fn stats(session: &Session<'_>, header: Header<'_>) -> Answer {
         let Some(group) = session.broker.owned.get(at.pg) else { continue };
         for id in 0..at.queues {
             let queue = view.topic.as_ref().and_then(|topic| topic.queue(at.pg, id));
-            let state = queue.map(|queue| QueueState::of(&group.log, queue.uid, since));
-            let state = state.unwrap_or_default();
+            let state = match queue {
+                Some(queue) => QueueState::of(&group.history, queue.uid, since).await,
+                None => QueueState::default(),
+            };
             recent += state.recent;
             let row = MessageQueue {
                 topic: view.name.clone(),
@@ -189,16 +191,23 @@ struct QueueState {
 }
 
 impl QueueState {
-    fn of(log: &Log, queue: QueueUid, since: Timestamp) -> QueueState {
-        let bounds = log.bounds(queue);
+    async fn of(history: &History, queue: QueueUid, since: Timestamp) -> QueueState {
+        let bounds = history.bounds(queue);
         let end = bounds.visible_end;
-        let last = (bounds.first < end).then(|| stored_at(log, queue, QueueOffset(end.0 - 1)));
+        let last = if bounds.first < end {
+            stored_at(history, queue, QueueOffset(end.0 - 1)).await
+        } else {
+            None
+        };
         let offset = TopicOffset {
             min_offset: signed(bounds.first.0),
             max_offset: signed(end.0),
-            last_update_timestamp: last.flatten().map_or(0, |time| signed(time.0)),
+            last_update_timestamp: last.map_or(0, |time| signed(time.0)),
         };
-        QueueState { offset, recent: end.0.saturating_sub(log.offset_at_time(queue, since).0) }
+        QueueState {
+            offset,
+            recent: end.0.saturating_sub(history.log().offset_at_time(queue, since).0),
+        }
     }
 }
 

@@ -325,7 +325,6 @@ impl Sending {
                 | SendRefused::Message(_)
                 | SendRefused::Kind(_)
                 | SendRefused::NoWritableQueue
-                | SendRefused::LevelNotServed(_)
                 | SendRefused::Unstorable(_)
                 | SendRefused::TooLarge { .. } => return Err(Ended::Failed(refused.to_string())),
             }

@@ -7,6 +7,7 @@ use crate::group::Clients;
 use crate::observe::Stats;
 use crate::ownership::{self, Owned};
 use crate::produce::{MessageKind, Outgoing, Produce, QueueKey};
+use crate::tiering;
 use bytes::Bytes;
 use metadata::model::{
     AttributeChange, Destination, GROUP_CONSUME_FROM, GatewayId, Group, GroupSpec, Incarnation,
@@ -57,12 +58,14 @@ impl World {
         let redb = RedbStore::open(&dir.path().join("metadata.redb"), env.clone()).unwrap();
         let spec = ClusterSpec { name: "c".to_owned(), pgs: 2 };
         let catalog = Catalog::start(Arc::new(redb), env.clone(), spec).await.unwrap();
-        let owned = ownership::open_all(&catalog, &store, &me(1)).await.unwrap();
+        let opened = ownership::open_all(&catalog, &store, &me(1)).await.unwrap();
+        let owned = Owned::of_logs(opened);
         let stats = Stats::new(owned.all().map(|pg| pg.id), env.clone());
         let clients = Clients::new(env.clone());
+        let (of_stats, replays) = (stats.clone(), BTreeMap::new());
         let consume =
-            Consume::start(env.clone(), &catalog, &owned, clients, stats.clone()).unwrap();
-        let produce = Produce::new(owned.clone(), stats);
+            Consume::start(env.clone(), &catalog, &owned, clients, of_stats, replays).unwrap();
+        let produce = Produce::new(owned.clone(), tiering::Handle::of_nobody(), stats);
         World { _dir: dir, _store: store, env, catalog, owned, consume, produce }
     }
 
@@ -412,7 +415,7 @@ async fn dead_letters_go_back_to_their_group_or_to_the_topics_that_they_were_of(
             assert_eq!(dead, Ok(()));
         }
     }
-    world.catalog.delete_topic(&gone.name).await.unwrap();
+    world.catalog.delete_topic(&gone.name, None).await.unwrap();
     gateway.create("to-group", &spec("%DLQ%readers", Destination::Group(group("readers")))).await;
     let done = world.over("to-group").await;
     assert_eq!((done.state.clone(), done.progress.written), (JobState::Done, 9), "{done:?}");
@@ -440,13 +443,13 @@ async fn a_job_fails_where_its_topics_are_gone() {
     let limits = Limits { messages: Some(20), bytes: None };
     let slow = JobSpec { limits, ..spec("from", Destination::Topic(to.name.clone())) };
     gateway.create("j", &slow).await;
-    world.catalog.delete_topic(&to.name).await.unwrap();
+    world.catalog.delete_topic(&to.name, None).await.unwrap();
     let why = |text: &str| JobState::Failed(text.to_owned());
     assert_eq!(world.over("j").await.state, why("topic to does not exist any more"));
     world.topic("to", 2).await;
     gateway.create("k", &slow).await;
     gateway.replays.pause(&job("k")).await.unwrap();
-    world.catalog.delete_topic(&from.name).await.unwrap();
+    world.catalog.delete_topic(&from.name, None).await.unwrap();
     world.topic("from", 2).await;
     world.until(|| gateway.is_idle().then_some(())).await;
     gateway.replays.resume(&job("k")).await.unwrap();

@@ -1,10 +1,9 @@
 //! Making a bundle of what logs have committed. Reads the journal, sorts and compresses: not for a runtime's thread.
 
 use super::keys::keys_of;
-use crate::ownership::named_queues;
 use bytes::Bytes;
 use metadata::Catalog;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use storage::format::object::{KeyHash, Properties, Record};
 use storage::format::{Epoch, Lsn, PgId, QueueOffset, QueueUid};
 use storage::tier::{Bundle, BundleBuilder, BundleRefused, Knowledge, ObjectId};
@@ -70,8 +69,7 @@ pub(super) fn build(
     }
     let opened = shares.iter().map(|share| (share.log.pg(), &share.opened)).collect();
     // The catalog is asked after the logs: a queue with records that it does not name was deleted.
-    let held = named_queues(catalog);
-    let bundle = builder.finish(id, properties, &Known { held, opened })?;
+    let bundle = builder.finish(id, properties, &Known { catalog, opened })?;
     Ok(Some(Built { bundle, ends }))
 }
 
@@ -108,7 +106,7 @@ fn add(
 
 /// What the bundle asks about records.
 struct Known<'a> {
-    held: HashSet<QueueUid>,
+    catalog: &'a Catalog,
     opened: HashMap<PgId, &'a HashMap<QueueUid, QueueOffset>>,
 }
 
@@ -119,7 +117,7 @@ impl Knowledge for Known<'_> {
     }
 
     fn is_gone(&self, _: PgId, queue: QueueUid) -> bool {
-        !self.held.contains(&queue)
+        self.catalog.is_gone(queue)
     }
 
     fn opened_at(&self, pg: PgId, queue: QueueUid) -> Option<QueueOffset> {

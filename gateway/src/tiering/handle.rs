@@ -38,6 +38,12 @@ pub(super) fn channel(lanes: Lanes) -> (Handle, Inbox) {
 }
 
 impl Handle {
+    /// Of a task that is not there: what is asked is never done.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Handle {
+        channel(Lanes::default()).0
+    }
+
     /// Asks for a bundle soon: somebody waits until the bucket has everything below `end`.
     pub fn hurry(&self, pg: PgId, end: Lsn) {
         self.lanes.hurry(pg, end);

@@ -10,8 +10,8 @@ use crate::consume::state::State;
 use crate::history::History;
 use crate::history::snapshot::{SectionKind, SnapshotFile, SnapshotMalformed, decode_queue_ends};
 use crate::ownership::Opened;
-use metadata::Revision;
 use metadata::model::{PgRecord, SnapshotRef};
+use metadata::{Catalog, Revision};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::env::Env;
@@ -88,6 +88,7 @@ pub(crate) async fn recover(
     opened: Opened,
     reader: &Reader,
     bucket: &Bucket,
+    catalog: &Catalog,
     env: &Env,
 ) -> Result<Recovered, RecoverFailed> {
     let Opened { log, record, revision } = opened;
@@ -123,7 +124,7 @@ pub(crate) async fn recover(
     log.set_tiered(tiered);
     let starts = reader.starts(&view).await.map_err(failed)?.into_iter().collect();
     let published = Published::new(view.clone());
-    let loader = BucketLoader::new(reader.clone(), published.clone());
+    let loader = BucketLoader::new(reader.clone(), catalog.clone(), published.clone());
     let history = History::new(log.clone(), Arc::new(loader), starts, env.clone());
     let lane = Lane::new(log, published, chain, &ends);
     Ok(Recovered { history, replay, lane, record, revision, view })

@@ -124,7 +124,7 @@ impl Open {
         opened: Vec<Opened>,
         catalog: &Catalog,
     ) -> Result<(Vec<Ready>, Prepared), TieringRefused> {
-        let one = |opened| recover(opened, &self.reader, &self.buckets.hot, &self.env);
+        let one = |opened| recover(opened, &self.reader, &self.buckets.hot, catalog, &self.env);
         let recovered: Vec<Recovered> =
             stream::iter(opened).map(one).buffered(RECOVERED_AT_ONCE).try_collect().await?;
         let ids = ObjectIds::new(catalog.clone(), self.env.clone());

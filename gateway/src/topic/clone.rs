@@ -67,7 +67,7 @@ pub(crate) async fn clone_topic(
         }
         return Ok(Cloned { queues: shown(&clone), existed: true, at, groups: names });
     }
-    let spans = spans(broker, &source, order.at.filter(|at| *at < now))?;
+    let spans = spans(broker, &source, order.at.filter(|at| *at < now)).await?;
     if order.dry_run {
         let queues = would_show(&source, &spans);
         return Ok(Cloned { existed: false, at, queues, groups: names });

@@ -1,29 +1,36 @@
 //! When a topic's messages were stored.
 
+use crate::history::History;
 use crate::ownership::Owned;
 use metadata::model::Topic;
-use std::ops::ControlFlow;
-use storage::Log;
 use storage::env::Timestamp;
 use storage::format::{QueueOffset, QueueUid};
 
-/// When the newest message was stored that was sent to the topic itself; `None` where there is none.
-pub(super) fn newest(owned: &Owned, topic: &Topic) -> Option<Timestamp> {
-    let newest = topic.queues().iter().map(|queue| {
-        let log = &owned.get(queue.pg)?.log;
-        let bounds = log.bounds(queue.uid);
-        let end = bounds.visible_end;
-        (bounds.first < end).then(|| stored_at(log, queue.uid, QueueOffset(end.0 - 1))).flatten()
-    });
-    newest.max().flatten()
+/// When the newest message was stored that was sent to the topic itself; `None` where there is none. One that cannot be
+/// looked at now counts as stored just now.
+pub(super) async fn newest(owned: &Owned, topic: &Topic) -> Option<Timestamp> {
+    let mut newest = None;
+    for queue in topic.queues() {
+        let Some(pg) = owned.get(queue.pg) else { continue };
+        let end = pg.history.bounds(queue.uid).visible_end;
+        if topic.queue_start(queue.uid) < end {
+            let last = QueueOffset(end.0 - 1);
+            let stored = match pg.history.message(queue.uid, last).await {
+                Ok(message) => message.map(|message| message.time),
+                Err(_) => Some(Timestamp(u64::MAX / 2)),
+            };
+            newest = newest.max(stored);
+        }
+    }
+    newest
 }
 
-/// When the message at `offset` was stored; `None` when it is not visible, or no longer there.
-pub(crate) fn stored_at(log: &Log, queue: QueueUid, offset: QueueOffset) -> Option<Timestamp> {
-    let mut found = None;
-    log.scan(queue, offset, &mut |entry| {
-        found = Some(entry.time);
-        ControlFlow::Break(())
-    });
-    found
+/// When the message at `offset` was stored; `None` when there is none that consumers see, or the object store does not
+/// say.
+pub(crate) async fn stored_at(
+    history: &History,
+    queue: QueueUid,
+    offset: QueueOffset,
+) -> Option<Timestamp> {
+    history.message(queue, offset).await.ok()?.map(|message| message.time)
 }

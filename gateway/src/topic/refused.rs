@@ -1,10 +1,10 @@
 //! Why a topic is not cloned.
 
 use crate::consume::ResetRefused;
+use crate::history::LoadFailed;
 use metadata::CatalogError;
 use protocol::names::TopicName;
 use std::time::Duration;
-use storage::env::Timestamp;
 use storage::format::PgId;
 
 /// Why a topic is not cloned. But for [`CloneRefused::Offsets`] nothing was made.
@@ -16,9 +16,9 @@ pub(crate) enum CloneRefused {
     /// Another gateway owns a placement group of the source.
     #[error("placement group {0} is not served here")]
     NotServedHere(PgId),
-    /// What was there at the time is not in this gateway's journal any more.
-    #[error("the messages before {0} cannot be told from those after it here")]
-    TooEarly(Timestamp),
+    /// The object store does not say what was there at the time.
+    #[error(transparent)]
+    NotLoaded(#[from] LoadFailed),
     /// What is to be shown did not reach the object store.
     #[error(
         "placement group {pg} has messages that are not in the object store after {} s", waited.as_secs()

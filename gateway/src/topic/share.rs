@@ -3,6 +3,7 @@
 use super::refused::CloneRefused;
 use crate::broker::Broker;
 use crate::ownership::PlacementGroup;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use metadata::model::{Span, Topic, TopicQueue};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use storage::env::Timestamp;
 use storage::format::{Lsn, PgId, QueueOffset, QueueUid};
 
+/// Queues that are asked at once.
+const AT_ONCE: usize = 16;
 /// How long messages may take to get into the bucket: twice the time after which a bundle is made of what there is.
 pub(super) const TIERED_WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -20,40 +23,30 @@ pub(super) type Spans = HashMap<QueueUid, Span>;
 /// What is visible, and was stored up to `at` where that is in the past.
 ///
 /// # Errors
-/// [`CloneRefused::NotServedHere`], [`CloneRefused::TooEarly`].
-pub(super) fn spans(
+/// [`CloneRefused::NotServedHere`], [`CloneRefused::NotLoaded`].
+pub(super) async fn spans(
     broker: &Broker,
     source: &Topic,
     at: Option<Timestamp>,
 ) -> Result<Spans, CloneRefused> {
-    let span = |queue: &TopicQueue| {
+    let span = |queue: TopicQueue| async move {
         let pg = owned(broker, queue.pg)?;
-        Ok((queue.uid, span(pg, source, queue.uid, at)?))
+        Ok::<_, CloneRefused>((queue.uid, span(pg, queue.uid, at).await?))
     };
-    source.queues().iter().map(span).collect()
+    stream::iter(source.queues().iter().copied().map(span)).buffered(AT_ONCE).try_collect().await
 }
 
-fn span(
+async fn span(
     pg: &PlacementGroup,
-    source: &Topic,
     queue: QueueUid,
     at: Option<Timestamp>,
 ) -> Result<Span, CloneRefused> {
-    let (bounds, start) = (pg.log.bounds(queue), source.queue_start(queue));
+    let bounds = pg.history.bounds(queue);
     let to = match at {
         None => bounds.visible_end,
-        Some(at) => {
-            let younger = pg.log.offset_at_time(queue, Timestamp(at.0.saturating_add(1)));
-            // All that is in the journal is younger, and what came before it is not there to be looked at.
-            if start < bounds.first && younger <= bounds.first {
-                return Err(CloneRefused::TooEarly(at));
-            }
-            younger
-        }
+        Some(at) => pg.history.offset_at_time(queue, Timestamp(at.0.saturating_add(1))).await?,
     };
-    let inherited = source.inherited(queue).first().map(|part| part.span.from);
-    let from = inherited.unwrap_or(start);
-    Ok(Span { from, to: to.max(start) })
+    Ok(Span { from: bounds.first, to: to.max(bounds.first) })
 }
 
 /// Waits until what `spans` name is in the bucket.
@@ -67,6 +60,9 @@ pub(super) async fn until_tiered(
     patience: Duration,
 ) -> Result<(), CloneRefused> {
     let last = last_lsns(broker, source, spans)?;
+    for (pg, lsn) in &last {
+        broker.tiering.handle().hurry(*pg, lsn.plus(1));
+    }
     let mut changed = broker.catalog.changed();
     let late = || last.iter().find(|(pg, lsn)| !is_tiered(broker, **pg, **lsn));
     let wait = async { changed.wait_for(|_| late().is_none()).await.map(drop) };

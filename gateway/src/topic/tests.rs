@@ -6,22 +6,26 @@ use super::*;
 use crate::consume::Position;
 use crate::produce::{MessageKind, Outgoing, QueueKey};
 use crate::settings::{JournalSettings, Listen, Settings};
-use crate::{Broker, Gateway};
+use crate::{Broker, Buckets, Gateway};
 use metadata::model::{Group, Span, Topic, TopicSpec};
-use metadata::{CatalogError, Commit};
+use metadata::CatalogError;
 use protocol::names::{GroupName, TopicName};
 use protocol::stored::{Properties, StoredMessage, SysFlag};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::Level;
 use storage::env::{Env, ManualClock, Timestamp};
 use storage::format::QueueOffset;
+use storage::object::Bucket;
+use storage::object::testing::{Faults, Plan};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 struct World {
     gateway: Gateway,
     clock: Arc<ManualClock>,
+    faults: Arc<Faults>,
     _data: tempfile::TempDir,
 }
 
@@ -33,8 +37,13 @@ impl World {
         settings.listen = Listen { grpc: any, nameserver: any, broker: any, http: any };
         settings.journal = JournalSettings::of_capacity(128 << 20);
         let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
-        let gateway = Gateway::start(settings, Env::with_clock(clock.clone())).await.unwrap();
-        World { gateway, clock, _data: data }
+        // The clock stands still unless it is moved, so nothing may wait for its age.
+        settings.tiering.bundle_age = Duration::ZERO;
+        let faults = Faults::seeded(1, Env::system());
+        let buckets = Buckets::one(Bucket::faulty(&faults, Env::system()));
+        let gateway =
+            Gateway::start(settings, buckets, Env::with_clock(clock.clone())).await.unwrap();
+        World { gateway, clock, faults, _data: data }
     }
 
     fn broker(&self) -> &Broker {
@@ -79,15 +88,11 @@ impl World {
         }
     }
 
-    /// All that was written is in the bucket, as the records of its placement groups have it.
+    /// Waits until all that was written is in the bucket.
     async fn tier(&self) {
         for pg in self.broker().owned.all() {
-            let catalog = &self.broker().catalog;
-            let (mut record, seen) = catalog.read_pg(pg.id).await.unwrap().unwrap();
-            record.tiered = pg.log.end();
-            for answer in catalog.commit(&[Commit { pg: pg.id, seen, record }]).await {
-                answer.unwrap();
-            }
+            self.broker().tiering.handle().hurry(pg.id, pg.log.end());
+            pg.log.reached(Level::Object, pg.log.end()).await.unwrap();
         }
     }
 
@@ -117,10 +122,12 @@ fn ends(cloned: &Cloned) -> Vec<(u64, u64)> {
 async fn a_clone_waits_until_what_it_shows_is_in_the_bucket() {
     let world = World::start().await;
     let source = world.topic("orders", "forever").await;
+    world.faults.set(Plan { down: true, ..Plan::default() });
     world.send(&source, 3).await;
-    let spans = spans(world.broker(), &source, None).unwrap();
+    let spans = spans(world.broker(), &source, None).await.unwrap();
     let late = until_tiered(world.broker(), &source, &spans, Duration::ZERO).await;
     assert!(matches!(late, Err(CloneRefused::NotTiered { .. })), "{late:?}");
+    world.faults.set(Plan::default());
     let (cloned, ()) = tokio::join!(world.clone(order("orders", "copy")), world.tier());
     assert_eq!(ends(&cloned.unwrap()), [(0, 3)]);
     let clone = world.broker().catalog.topic("copy").unwrap();

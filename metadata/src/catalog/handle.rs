@@ -95,7 +95,11 @@ impl Catalog {
     /// Who needs what of a queue's messages: the topic or group that has it, first, and clones that show some of them.
     pub fn holders(&self, queue: QueueUid) -> Vec<Holder> {
         let snapshot = self.snapshot();
-        let group = snapshot.groups.of_uid(queue.0).map(|group| Holder {
+        // What was replayed to a group goes with the topic that it was replayed from.
+        let replayed = snapshot.groups.of_replayed(queue.0);
+        let replayed = replayed.filter(|(_, topic)| snapshot.topics.of_queue(*topic).is_some());
+        let group = snapshot.groups.of_uid(queue.0).or(replayed.map(|(group, _)| group));
+        let group = group.map(|group| Holder {
             by: HeldBy::Group(group.clone()),
             from: QueueOffset(0),
             to: None,

@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::numbers::Numbers;
-use crate::model::{Group, HeldBy, Holder, QUEUES_MAX, Topic};
+use crate::model::{Group, HeldBy, Holder, QUEUES_MAX, Topic, TopicQueue};
 use std::sync::Arc;
 use storage::format::QueueUid;
 
@@ -109,11 +109,17 @@ fn shown_by(clone: &Arc<Topic>, source: QueueUid) -> Option<Holder> {
 pub(super) struct KnownGroups {
     by_name: Names<Group>,
     by_uid: Numbers<Arc<Group>>,
+    /// By the uid of each queue for what is replayed to one.
+    replayed: Numbers<Arc<Group>>,
 }
 
 impl Default for KnownGroups {
     fn default() -> KnownGroups {
-        KnownGroups { by_name: Names::default(), by_uid: Numbers::of_blocks(1) }
+        KnownGroups {
+            by_name: Names::default(),
+            by_uid: Numbers::of_blocks(1),
+            replayed: Numbers::of_blocks(1),
+        }
     }
 }
 
@@ -131,16 +137,35 @@ impl KnownGroups {
         self.by_uid.get(uid)
     }
 
+    /// The group that has a queue with this uid for what is replayed to it, and the first uid of the topic that it is
+    /// replayed from, there or gone.
+    pub(super) fn of_replayed(&self, uid: u64) -> Option<(&Arc<Group>, QueueUid)> {
+        let group = self.replayed.get(uid)?;
+        let has = |queues: &[TopicQueue]| queues.iter().any(|queue| queue.uid.0 == uid);
+        let replayed = group.replayed.iter().find(|replayed| has(&replayed.queues))?;
+        Some((group, QueueUid(replayed.topic)))
+    }
+
     pub(super) fn insert(&mut self, name: &str, group: Arc<Group>) {
         if let Some(before) = self.by_name.insert(name, group.clone()) {
-            self.by_uid.remove(before.uid);
+            self.unlink(&before);
+        }
+        for uid in replay_uids(&group) {
+            self.replayed.insert(uid, group.clone());
         }
         self.by_uid.insert(group.uid, group);
     }
 
     pub(super) fn remove(&mut self, name: &str) {
         if let Some(before) = self.by_name.remove(name) {
-            self.by_uid.remove(before.uid);
+            self.unlink(&before);
+        }
+    }
+
+    fn unlink(&mut self, group: &Group) {
+        self.by_uid.remove(group.uid);
+        for uid in replay_uids(group) {
+            self.replayed.remove(uid);
         }
     }
 
@@ -150,6 +175,11 @@ impl KnownGroups {
             self.insert(name, group.clone());
         }
     }
+}
+
+/// The queues of what was replayed from one topic have one uid.
+fn replay_uids(group: &Group) -> impl Iterator<Item = u64> + '_ {
+    group.replayed.iter().filter_map(|replayed| Some(replayed.queues.first()?.uid.0))
 }
 
 #[cfg(test)]

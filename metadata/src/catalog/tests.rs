@@ -697,7 +697,10 @@ async fn queues_for_replays_are_made_once_and_go_with_their_topic_and_group() {
     assert_eq!(catalog.replay_to_group(&readers, &first).await.unwrap(), made);
     catalog.put_group(GroupSpec::new(readers.clone())).await.unwrap();
     assert_eq!(catalog.group("readers").unwrap().replayed(&first), made.replayed(&first));
-    catalog.delete_topic(&first.name).await.unwrap();
+    let queue = made.replayed(&first)[0].uid;
+    assert!(!catalog.is_gone(queue));
+    catalog.delete_topic(&first.name, None).await.unwrap();
+    assert!(catalog.is_gone(queue));
     let second = catalog.create_topic(spec("a", 2)).await.unwrap();
     let made = catalog.replay_to_group(&readers, &second).await.unwrap();
     assert_eq!((made.replayed(&first).len(), made.replayed(&second).len()), (0, 2));

@@ -109,9 +109,7 @@ impl Names {
                 let newest = self.roots.entry(pg).or_insert((epoch, id));
                 *newest = (epoch, id).max(*newest);
             }
-            Ok(
-                ObjectName::Run { .. } | ObjectName::Page { .. } | ObjectName::Snapshot { .. },
-            )
+            Ok(ObjectName::Run { .. } | ObjectName::Page { .. } | ObjectName::Snapshot { .. })
             | Err(_) => {}
         }
     }

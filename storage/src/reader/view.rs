@@ -1,5 +1,6 @@
 //! A placement group's manifest at one version.
 
+use crate::env::Timestamp;
 use crate::format::{Lsn, PgId};
 use crate::tier::manifest::{Delta, DeltaRefused, Overlay, Root};
 use std::sync::Arc;
@@ -52,6 +53,14 @@ impl View {
     pub fn bytes(&self) -> u64 {
         let added = self.0.overlay.added.values().map(|entry| entry.bytes).sum::<u64>();
         self.0.root.bytes() + added
+    }
+
+    /// When the oldest message was stored that it names; `None` where it names none.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        let pages = self.0.root.pages.iter().filter(|page| page.queues.is_some());
+        let added = self.0.overlay.added.values().filter(|entry| entry.messages > 0);
+        let times = pages.map(|page| page.min_time).chain(added.map(|entry| entry.min_time));
+        times.min()
     }
 
     /// Whose.

@@ -3,7 +3,7 @@ use crate::consume::handle::HandleRefused;
 use crate::consume::state::ClaimRefused;
 use crate::history::LoadFailed;
 use crate::produce::MessageKind;
-use metadata::model::{Durability, TopicKind};
+use metadata::model::TopicKind;
 use protocol::stored::StoredError;
 use storage::PgId;
 
