@@ -117,25 +117,19 @@ impl RebuildMetadata {
     }
 
     fn failure(&self, error: RebuildError) -> Failure {
-        let hint = match &error {
-            RebuildError::NoCatalog { .. } => {
-                format!("look with: stratamq store check --store {}", self.store)
-            }
-            RebuildError::Bucket(_) => return bucket_failure(error),
-            _ => String::new(),
+        if let RebuildError::Bucket(error) = &error {
+            return unusable(error);
+        }
+        let hint = if matches!(error, RebuildError::NoCatalog { .. }) {
+            format!("look with: stratamq store check --store {}", self.store)
+        } else {
+            String::new()
         };
         let what =
             std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
                 .map(ToString::to_string)
                 .collect::<Vec<_>>();
         Failure { exit: Exit::Usage, what: what.join(": "), hint }
-    }
-}
-
-fn bucket_failure(error: RebuildError) -> Failure {
-    match error {
-        RebuildError::Bucket(error) => unusable(&error),
-        other => Failure::usage(other.to_string()),
     }
 }
 

@@ -167,12 +167,12 @@ impl Known {
 }
 
 fn not_read(path: &Path, error: &metadata::Error) -> Failure {
-    let hint = match error {
-        metadata::Error::Locked(_) => {
-            "a broker is running there; --from-bucket takes the copies in the store instead"
-        }
-        other if matches!(other.advice(), Advice::Retry { .. }) => "try again",
-        _ => "--from-bucket takes the copies in the store instead",
+    let hint = if matches!(error, metadata::Error::Locked(_)) {
+        "a broker is running there; --from-bucket takes the copies in the store instead"
+    } else if matches!(error.advice(), Advice::Retry { .. }) {
+        "try again"
+    } else {
+        "--from-bucket takes the copies in the store instead"
     };
     Failure { exit: Exit::Usage, what: format!("{}: {error}", path.display()), hint: hint.into() }
 }
