@@ -4,7 +4,7 @@ use super::copy;
 use super::service::Inner;
 use super::source::{Page, Reading, SourceRefused};
 use super::state::{Bounds, Got, Item, Replay, Step, Wrote};
-use super::target::{NoTarget, Target};
+use super::target::{Gone, NoTarget, Target, is_gone};
 use crate::consume::filter::{Filter, FilterLanguage};
 use crate::produce::{Outgoing, SendRefused};
 use metadata::CatalogError;
@@ -43,6 +43,13 @@ impl From<CatalogError> for NotRecorded {
     fn from(error: CatalogError) -> NotRecorded {
         NotRecorded::Catalog(error)
     }
+}
+
+/// The topic that the job reads, in the incarnation that it was made for.
+fn source(inner: &Inner, job: &Job) -> Result<Arc<Topic>, String> {
+    let source = inner.catalog.resolve(&job.spec.source);
+    let source = source.filter(|source| source.uid_base == job.source_uid);
+    source.ok_or_else(|| format!("topic {} does not exist any more", job.spec.source))
 }
 
 /// What a run looks up once.
@@ -105,10 +112,7 @@ async fn record(
 impl Run {
     /// What the job needs, or why it cannot go on.
     fn prepare(inner: &Arc<Inner>, job: &Arc<Job>) -> Result<Run, String> {
-        let source = inner.catalog.resolve(&job.spec.source);
-        let source = source.filter(|source| source.uid_base == job.source_uid);
-        let source =
-            source.ok_or_else(|| format!("topic {} does not exist any more", job.spec.source))?;
+        let source = source(inner, job)?;
         let filter = match &job.spec.filter {
             JobFilter::Tags(expression) => Filter::parse(FilterLanguage::Tag, expression),
             JobFilter::All | JobFilter::Key(_) => Ok(Filter::All),
@@ -129,6 +133,10 @@ impl Run {
         let ended = loop {
             if !self.is_wanted() {
                 break Ended::Told;
+            }
+            // Of a topic that is gone nothing is read, which must not look like its end.
+            if let Err(why) = source(&self.inner, job) {
+                break Ended::Failed(why);
             }
             let step = machine.next(env.monotonic());
             if step == Step::End {
@@ -268,10 +276,15 @@ impl Run {
     /// Writes a batch, its queues side by side, and waits until all of it is as durable as its topic.
     async fn write(&self, target: &mut Target, batch: Vec<Item>) -> Result<Wrote, Ended> {
         let (messages, bytes) = (batch.len() as u64, batch.iter().map(|item| item.bytes).sum());
-        let (parcels, left_out) = loop {
+        let (parcels, mut left_out) = loop {
             match target.parcels(batch.clone()).await {
                 Ok(parcels) => break parcels,
-                Err(NoTarget::Place(refused)) => {
+                Err(
+                    refused @ (NoTarget::Place(_)
+                    | NoTarget::Catalog(
+                        CatalogError::Store(_) | CatalogError::Contended(_),
+                    )),
+                ) => {
                     tracing::debug!(%refused, replay = %self.job.name, "replay waits for its group");
                     self.rest(REST).await;
                     if !self.is_wanted() {
@@ -291,8 +304,10 @@ impl Run {
         }
         let mut outcome = Ok(());
         while let Some(sent) = sends.join_next().await {
-            let sent = sent.unwrap_or_else(|error| Err(Ended::Failed(error.to_string())));
-            outcome = outcome.and(sent);
+            match sent.unwrap_or_else(|error| Err(Ended::Failed(error.to_string()))) {
+                Ok(unsent) => left_out += unsent,
+                Err(ended) => outcome = Err(ended),
+            }
         }
         outcome.map(|()| Wrote { messages: messages - left_out, bytes, left_out })
     }
@@ -305,11 +320,11 @@ struct Sending {
 }
 
 impl Sending {
-    /// Until it is sent: what has no room, or is not served for the moment, waits.
-    async fn send(&self, topic: Arc<Topic>, messages: Vec<Outgoing>) -> Result<(), Ended> {
+    /// Until it is sent: what has no room, or is not served for the moment, waits. How many messages nowhere takes.
+    async fn send(&self, topic: Arc<Topic>, messages: Vec<Outgoing>) -> Result<u64, Ended> {
         loop {
             let refused = match self.inner.produce.send(&topic, messages.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(0),
                 Err(refused) => refused,
             };
             match refused {
@@ -327,6 +342,11 @@ impl Sending {
                 | SendRefused::NoWritableQueue
                 | SendRefused::Unstorable(_)
                 | SendRefused::TooLarge { .. } => return Err(Ended::Failed(refused.to_string())),
+            }
+            match is_gone(&self.inner.catalog, &self.job, &topic) {
+                None => {}
+                Some(Gone::Topic) => return Ok(messages.len() as u64),
+                Some(Gone::All(why)) => return Err(Ended::Failed(why)),
             }
             self.inner.env.sleep(REST).await;
             let shown = self.inner.catalog.job(self.job.name.as_str());

@@ -26,6 +26,38 @@ pub(super) enum NoTarget {
     Catalog(#[from] CatalogError),
 }
 
+/// What became of a destination that takes nothing any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// The job cannot go on, and why.
+    All(String),
+    /// Only the topic that these dead letters were of.
+    Topic,
+}
+
+/// Whether what takes `topic`'s messages was deleted since it was looked up.
+pub(super) fn is_gone(catalog: &Catalog, job: &Job, topic: &Topic) -> Option<Gone> {
+    let now = catalog.resolve(&topic.name);
+    let there = match &job.spec.into {
+        Destination::Topic(_) | Destination::Origin => {
+            now.is_some_and(|now| now.uid_base == topic.uid_base)
+        }
+        Destination::Group(name) => match catalog.group(name.as_str()) {
+            None => return Some(Gone::All(format!("group {name} does not exist any more"))),
+            Some(group) => now.is_some_and(|now| {
+                let queue = group.replayed(&now).first();
+                queue.is_some_and(|queue| queue.uid.0 == topic.uid_base)
+            }),
+        },
+    };
+    let to_topic = matches!(job.spec.into, Destination::Topic(_));
+    match (there, job.spec.source.as_dead_letter()) {
+        (true, _) => None,
+        (false, Some(_)) if !to_topic => Some(Gone::Topic),
+        (false, _) => Some(Gone::All(format!("topic {} does not exist any more", topic.name))),
+    }
+}
+
 /// The destination of a job, looked up once for each topic.
 pub(super) struct Target {
     catalog: Catalog,

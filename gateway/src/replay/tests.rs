@@ -458,6 +458,37 @@ async fn a_job_fails_where_its_topics_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_fails_where_something_goes_while_it_is_at_work() {
+    let world = World::new().await;
+    let gateway = world.start(1);
+    let (from, to) = (world.topic("from", 2).await, world.topic("to", 2).await);
+    world.send(&from, 200).await;
+    let readers = world.group("readers").await;
+    let limits = Limits { messages: Some(40), bytes: None };
+    let into = |into| JobSpec { limits, ..spec("from", into) };
+    let work = async |name: &str, into: JobSpec| {
+        gateway.create(name, &into).await;
+        world.until(|| world.catalog.job(name).filter(|job| job.progress.written > 0)).await;
+    };
+    let why = |text: &str| JobState::Failed(text.to_owned());
+    work("j", into(Destination::Topic(to.name.clone()))).await;
+    world.catalog.delete_topic(&to.name).await.unwrap();
+    assert_eq!(world.over("j").await.state, why("topic to does not exist any more"));
+    work("k", into(Destination::Group(readers.name.clone()))).await;
+    let replayed = world.catalog.group("readers").unwrap().replayed(&from)[0];
+    world.catalog.delete_group(&readers.name).await.unwrap();
+    // As the follower of the catalog does.
+    let log = &world.owned.get(replayed.pg).unwrap().log;
+    log.forget_queues(&[replayed.uid]);
+    assert_eq!(world.over("k").await.state, why("group readers does not exist any more"));
+    world.group("readers").await;
+    work("l", into(Destination::Group(group("readers")))).await;
+    world.catalog.delete_topic(&from.name).await.unwrap();
+    assert_eq!(world.over("l").await.state, why("topic from does not exist any more"));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_counts_and_writes_nothing() {
     let world = World::new().await;
     let gateway = world.start(1);
