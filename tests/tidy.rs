@@ -47,6 +47,8 @@ const ROOM_ARROWS: &[(&str, &[&str])] = &[
     ),
     // Who verifies the bucket knows nothing but the bucket.
     ("storage/src/audit", &["std::fs", "std::io", "crate::journal", "crate::log"]),
+    // Whoever answers out of the bucket knows no log but that.
+    ("storage/src/reader", &["crate::journal", "crate::log"]),
     // Nor does the store know what is stored in it.
     ("storage/src/object", &["crate::journal", "crate::log", "crate::format"]),
     ("protocol/src", &["tokio::", "std::fs", "std::net::Tcp", "SystemTime", "Instant::now"]),

@@ -41,6 +41,13 @@ pub(super) struct Shared {
     pub(super) parts: Option<Arc<dyn MultipartStore>>,
     /// Whether pages of names come sorted.
     pub(super) sorted: bool,
+    /// What a client of its own is made of; `None` where there are no connections.
+    service: Option<(String, S3Access)>,
+    pub(super) known: Arc<Known>,
+}
+
+/// What is known of a bucket, however it is reached.
+pub(super) struct Known {
     /// Whether a PUT may be told to make, never to replace. Until the probe has shown otherwise.
     pub(super) create_only: AtomicBool,
     meter: Meter,
@@ -60,6 +67,7 @@ pub(super) struct Backend {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) parts: Option<Arc<dyn MultipartStore>>,
     pub(super) sorted: bool,
+    pub(super) service: Option<(String, S3Access)>,
 }
 
 impl Bucket {
@@ -73,13 +81,15 @@ impl Bucket {
         let backend = match url {
             StoreUrl::Folder(folder) => open_folder(folder)?,
             StoreUrl::S3 { bucket, prefix } => {
-                let store = Arc::new(s3::open(bucket, access.unwrap_or_default())?);
+                let service = (bucket.clone(), access.unwrap_or_default());
+                let store = Arc::new(s3::open(bucket, service.1.clone())?);
                 Backend {
                     address: url.to_string(),
                     prefix: prefix.clone(),
                     store: Arc::clone(&store) as Arc<dyn ObjectStore>,
                     parts: Some(store),
                     sorted: true,
+                    service: Some(service),
                 }
             }
         };
@@ -87,19 +97,41 @@ impl Bucket {
     }
 
     pub(super) fn over(backend: Backend, env: Env) -> Bucket {
-        let Backend { address, prefix, store, parts, sorted } = backend;
-        let shared = Shared {
-            env,
-            address,
-            prefix,
-            store,
-            parts,
-            sorted,
+        let Backend { address, prefix, store, parts, sorted, service } = backend;
+        let known = Arc::new(Known {
             create_only: AtomicBool::new(true),
             meter: Meter::default(),
             circuit: Mutex::default(),
-        };
+        });
+        let shared = Shared { env, address, prefix, store, parts, sorted, service, known };
         Bucket { shared: Arc::new(shared), patience: Patience::default() }
+    }
+
+    /// The same bucket over connections of its own, for work that is not to take those of others:
+    /// they are driven by the runtime that first asks. Counters and health are shared.
+    ///
+    /// # Errors
+    /// As [`Bucket::open`].
+    pub fn apart(&self) -> Result<Bucket, Error> {
+        let shared = &self.shared;
+        let (store, parts) = match &shared.service {
+            Some((bucket, access)) => {
+                let store = Arc::new(s3::open(bucket, access.clone())?);
+                (Arc::clone(&store) as Arc<dyn ObjectStore>, Some(store as Arc<dyn MultipartStore>))
+            }
+            None => (Arc::clone(&shared.store), shared.parts.clone()),
+        };
+        let apart = Shared {
+            env: shared.env.clone(),
+            address: shared.address.clone(),
+            prefix: shared.prefix.clone(),
+            store,
+            parts,
+            sorted: shared.sorted,
+            service: shared.service.clone(),
+            known: Arc::clone(&shared.known),
+        };
+        Ok(Bucket { shared: Arc::new(apart), patience: self.patience })
     }
 
     /// The same bucket for a caller with other patience.
@@ -115,16 +147,16 @@ impl Bucket {
 
     /// Requests and bytes since the start, a row for each pair of purpose and kind that was used.
     pub fn usage(&self) -> Vec<Usage> {
-        self.shared.meter.snapshot()
+        self.shared.known.meter.snapshot()
     }
 
     /// Whether the store answers, and since when it does not.
     pub fn health(&self) -> Health {
-        self.shared.circuit.lock().health(self.shared.env.monotonic())
+        self.shared.known.circuit.lock().health(self.shared.env.monotonic())
     }
 
     pub(super) fn creates_only(&self) -> bool {
-        self.shared.create_only.load(Ordering::Relaxed)
+        self.shared.known.create_only.load(Ordering::Relaxed)
     }
 
     /// The key of a name in the store.
@@ -164,7 +196,7 @@ impl Bucket {
         time_max: Duration,
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, Fault> {
-        let Shared { env, meter, circuit, .. } = &*self.shared;
+        let (env, Known { meter, circuit, .. }) = (&self.shared.env, &*self.shared.known);
         meter.asked(ask.purpose, ask.kind, ask.sent_bytes);
         let time_max = time_max + Duration::from_millis(ask.sent_bytes / BYTES_PER_MS_MIN);
         let outcome = tokio::select! {
@@ -195,7 +227,7 @@ impl Bucket {
     }
 
     pub(super) fn received(&self, ask: Ask, bytes: u64) {
-        self.shared.meter.received(ask.purpose, ask.kind, bytes);
+        self.shared.known.meter.received(ask.purpose, ask.kind, bytes);
     }
 
     /// Tries a request that may be repeated until it is answered or patience ends.
@@ -227,7 +259,7 @@ impl Bucket {
     /// an operation does not wait.
     pub(super) async fn admitted(&self, budget: &mut Budget) -> Result<(), Fault> {
         loop {
-            let Shared { env, circuit, .. } = &*self.shared;
+            let (env, circuit) = (&self.shared.env, &self.shared.known.circuit);
             let (now, chance) = (env.monotonic(), env.random_u64());
             let refused = circuit.lock().admit(now, chance);
             let Err(retry_in) = refused else { return Ok(()) };
@@ -329,5 +361,6 @@ fn open_folder(folder: &FilePath) -> Result<Backend, Error> {
         store: Arc::new(store),
         parts: None,
         sorted: false,
+        service: None,
     })
 }

@@ -51,7 +51,7 @@ impl Bucket {
         bucket.delete(std::slice::from_ref(&name), Purpose::Probe).await?;
         let deletes_at_once =
             matches!(bucket.head(&name, Purpose::Probe).await, Err(Error::NotFound { .. }));
-        self.shared.create_only.store(create_only, Ordering::Relaxed);
+        self.shared.known.create_only.store(create_only, Ordering::Relaxed);
         Ok(Capabilities { create_only, lists_at_once, deletes_at_once, put_time })
     }
 

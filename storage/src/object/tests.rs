@@ -1,6 +1,7 @@
 use super::testing::{Faults, Plan, hasty};
 use super::*;
 use crate::env::Env;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,17 @@ fn name(text: &str) -> Name {
 
 fn once() -> Patience {
     Patience { attempts_max: 1, ..hasty() }
+}
+
+#[tokio::test]
+async fn a_bucket_apart_is_the_same_bucket_with_the_same_counters() {
+    let bucket = Bucket::in_memory(Env::system());
+    let apart = bucket.apart().unwrap();
+    apart.create(&name("a"), Bytes::from_static(b"content"), Purpose::Upload).await.unwrap();
+    let read = bucket.get(&name("a"), Span::All, Purpose::Read).await.unwrap();
+    assert_eq!(read.bytes, "content");
+    assert_eq!(bucket.usage(), apart.usage());
+    assert_eq!(bucket.usage().len(), 2);
 }
 
 #[tokio::test]

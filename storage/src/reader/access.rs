@@ -7,10 +7,12 @@ use super::pages::{PAGE_BYTES, Pages, Source};
 use super::shares::Shares;
 use super::view::View;
 use crate::env::{Crew, Env};
-use crate::format::object::{Footer, Record, Span, Tail, TailRead};
+use crate::format::object::{
+    Footer, Record, SUMMARY_READ_BYTES, Span, SummaryRead, SummaryTable, Tail, TailRead,
+};
 use crate::format::{FormatError, PgId};
 use crate::object::{Bucket, Name, Purpose, Span as Whole};
-use crate::tier::manifest::{Query, Root, RunEntry, RunPage, StartPage, select};
+use crate::tier::manifest::{Query, Root, RunEntry, RunPage, StartPage, SummaryRef, select};
 use crate::tier::{Fetch, ObjectName};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -121,14 +123,12 @@ impl Access {
         purpose: Purpose,
     ) -> Result<Arc<Tail>, ReadError> {
         let source = Source::of(pg, entry);
-        let key = IndexKey { object: entry.object, at: 0 };
+        let key = IndexKey::whole(entry.object);
         let load = async { self.load_tail(&source, purpose).await.map(Index::Tail) };
-        match self.indexes.get(key, Looked::Tail, load).await? {
-            Index::Tail(tail) => Ok(tail),
-            Index::Root(_) | Index::Runs(_) | Index::Starts(_) | Index::Keys(_) => {
-                Err(ReadError::damaged(&source.name, Span::default(), OTHER_KIND))
-            }
-        }
+        let Index::Tail(tail) = self.indexes.get(key, Looked::Tail, load).await? else {
+            return Err(ReadError::damaged(&source.name, Span::default(), OTHER_KIND));
+        };
+        Ok(tail)
     }
 
     async fn load_tail(&self, source: &Source, purpose: Purpose) -> Result<Arc<Tail>, ReadError> {
@@ -158,12 +158,45 @@ impl Access {
             let checked = |bytes: &Bytes| check(bytes).map(|()| Bytes::copy_from_slice(bytes));
             self.checked(source, span, how, checked).await.map(Index::Keys)
         };
-        match self.indexes.get(key, Looked::Keys, load).await? {
-            Index::Keys(bytes) => Ok(bytes),
-            Index::Root(_) | Index::Runs(_) | Index::Starts(_) | Index::Tail(_) => {
-                Err(ReadError::damaged(&source.name, span, OTHER_KIND))
+        let Index::Keys(bytes) = self.indexes.get(key, Looked::Keys, load).await? else {
+            return Err(ReadError::damaged(&source.name, span, OTHER_KIND));
+        };
+        Ok(bytes)
+    }
+
+    /// The table of a key summary.
+    pub(super) async fn summary(
+        &self,
+        pg: PgId,
+        summary: &SummaryRef,
+    ) -> Result<(Source, Arc<SummaryTable>), ReadError> {
+        let source = summary_source(pg, summary);
+        let load = async { self.load_summary(pg, &source).await.map(Index::Summary) };
+        let key = IndexKey::whole(source.id);
+        let Index::Summary(table) = self.indexes.get(key, Looked::Keys, load).await? else {
+            return Err(ReadError::damaged(&source.name, Span::default(), OTHER_KIND));
+        };
+        Ok((source, table))
+    }
+
+    async fn load_summary(
+        &self,
+        pg: PgId,
+        source: &Source,
+    ) -> Result<Arc<SummaryTable>, ReadError> {
+        let len = source.len.min(SUMMARY_READ_BYTES);
+        let mut span = Span { at: source.len - len, len };
+        let id = (source.id.id, source.id.nonce);
+        // The first read has all of the table, or says how long it is.
+        for _ in 0..2 {
+            let read = |bytes: &Bytes| SummaryTable::read(bytes, source.len, id);
+            match self.checked(source, span, (Looked::Keys, Purpose::Search), read).await? {
+                SummaryRead::Whole(table) if table.pg == pg => return Ok(Arc::new(table)),
+                SummaryRead::Whole(_) => break,
+                SummaryRead::Longer(longer) => span = longer,
             }
         }
+        Err(ReadError::damaged(&source.name, span, FormatError::Contradiction))
     }
 
     /// A manifest's root.
@@ -172,12 +205,10 @@ impl Access {
             root if root.pg == pg => Ok(Index::Root(Arc::new(root))),
             _ => Err(FormatError::Contradiction),
         };
-        match self.manifest(name, decode).await? {
-            Index::Root(root) => Ok(root),
-            Index::Runs(_) | Index::Starts(_) | Index::Tail(_) | Index::Keys(_) => {
-                Err(ReadError::damaged(&name_of(name), Span::default(), OTHER_KIND))
-            }
-        }
+        let Index::Root(root) = self.manifest(name, decode).await? else {
+            return Err(ReadError::damaged(&name_of(name), Span::default(), OTHER_KIND));
+        };
+        Ok(root)
     }
 
     /// A page of entries, by its place in the root.
@@ -185,12 +216,10 @@ impl Access {
         let Some(page) = view.root().pages.get(at) else { return Ok(Arc::default()) };
         let name = page.page.name(view.pg());
         let decode = |bytes: &Bytes| page.open(bytes).map(|page| Index::Runs(Arc::new(page)));
-        match self.manifest(&name, decode).await? {
-            Index::Runs(page) => Ok(page),
-            Index::Root(_) | Index::Starts(_) | Index::Tail(_) | Index::Keys(_) => {
-                Err(ReadError::damaged(&name_of(&name), Span::default(), OTHER_KIND))
-            }
-        }
+        let Index::Runs(page) = self.manifest(&name, decode).await? else {
+            return Err(ReadError::damaged(&name_of(&name), Span::default(), OTHER_KIND));
+        };
+        Ok(page)
     }
 
     /// A page of starts, by its place in the root.
@@ -202,12 +231,10 @@ impl Access {
         let Some(page) = view.root().starts.get(at) else { return Ok(Arc::default()) };
         let name = page.page.name(view.pg());
         let decode = |bytes: &Bytes| page.open(bytes).map(|page| Index::Starts(Arc::new(page)));
-        match self.manifest(&name, decode).await? {
-            Index::Starts(page) => Ok(page),
-            Index::Root(_) | Index::Runs(_) | Index::Tail(_) | Index::Keys(_) => {
-                Err(ReadError::damaged(&name_of(&name), Span::default(), OTHER_KIND))
-            }
-        }
+        let Index::Starts(page) = self.manifest(&name, decode).await? else {
+            return Err(ReadError::damaged(&name_of(&name), Span::default(), OTHER_KIND));
+        };
+        Ok(page)
     }
 
     /// An object of a manifest, read as a whole.
@@ -235,7 +262,7 @@ impl Access {
             let span = Span { at: 0, len: bytes.len() as u64 };
             decode(&bytes).map_err(|error| ReadError::damaged(&object, span, error))
         };
-        self.indexes.get(IndexKey { object: name.id(), at: 0 }, Looked::Manifest, load).await
+        self.indexes.get(IndexKey::whole(name.id()), Looked::Manifest, load).await
     }
 
     /// The entries that are meant, in order of their keys.
@@ -248,6 +275,10 @@ impl Access {
         let pages: Vec<Arc<RunPage>> = stream::iter(pages).buffered(AT_ONCE).try_collect().await?;
         Ok(select(query, pages.iter().map(AsRef::as_ref), view.overlay()))
     }
+}
+
+fn summary_source(pg: PgId, summary: &SummaryRef) -> Source {
+    Source { name: name_of(&summary.name(pg)), id: summary.object, len: summary.len }
 }
 
 /// Reads a tail, and sees that it is this object's. What is kept is copied out of what was read.

@@ -15,7 +15,7 @@ use super::view::View;
 use crate::env::{Env, Timestamp};
 use crate::format::object::Record;
 use crate::format::{Lsn, PgId, QueueOffset, QueueUid};
-use crate::object::Bucket;
+use crate::object::{Bucket, Error as StoreError};
 use crate::tier::ObjectName;
 use crate::tier::manifest::{Delta, Overlay};
 use bytes::Bytes;
@@ -28,6 +28,9 @@ pub enum OpenRefused {
     /// The operating system has no thread left.
     #[error("no thread can be had for reading from the bucket: allow the process more threads")]
     Threads(#[source] std::io::Error),
+    /// There is no client of the store to be had.
+    #[error("the bucket cannot be opened for reading")]
+    Store(#[source] StoreError),
     /// The cache refuses even to be in memory.
     #[error("the cache of pages cannot be made")]
     Cache(#[source] foyer::Error),
@@ -49,17 +52,17 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Opens a reader over a bucket. It is best given a bucket that nobody else asks
-    /// ([`Bucket::apart`]), so that catching up takes no connection from the uploads. A folder for
-    /// pages that cannot be used is warned of and done without.
+    /// Opens a reader over a bucket, with connections of its own, so that catching up takes none from
+    /// the uploads. A folder for pages that cannot be used is warned of and done without.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When there is no thread to be had, or no client of the store.
     pub async fn open(
-        bucket: Bucket,
+        bucket: &Bucket,
         config: ReaderConfig,
         env: &Env,
     ) -> Result<Reader, OpenRefused> {
+        let bucket = bucket.apart().map_err(OpenRefused::Store)?;
         let crew = env.crew("reader", config.threads).map_err(OpenRefused::Threads)?;
         let counters = Arc::new(Counters::default());
         let pages = Pages::open(&config, bucket.clone(), Arc::clone(&counters), &crew).await;
@@ -103,6 +106,7 @@ impl Reader {
                     ObjectName::Root { pg: of, .. } if of == pg => {}
                     ObjectName::Root { .. }
                     | ObjectName::Page { .. }
+                    | ObjectName::Keys { .. }
                     | ObjectName::Bundle { .. }
                     | ObjectName::Run { .. }
                     | ObjectName::Snapshot { .. } => return Err(not_a_root()),

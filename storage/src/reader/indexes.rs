@@ -5,7 +5,7 @@ use super::config::ReaderConfig;
 use super::counters::{Counters, Looked};
 use super::error::ReadError;
 use crate::format::FormatError;
-use crate::format::object::{KEY_PAGE_BYTES, Tail};
+use crate::format::object::{KEY_PAGE_BYTES, SummaryTable, Tail};
 use crate::tier::ObjectId;
 use crate::tier::manifest::{Root, RunEntry, RunPage, StartPage};
 use bytes::Bytes;
@@ -22,8 +22,18 @@ const PARTITION_GROWS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct IndexKey {
     pub(super) object: ObjectId,
-    /// Where a part of a key index lies; 0 for what an object has once.
+    /// Where a part of it lies; [`WHOLE`] for what an object has once.
     pub(super) at: u64,
+}
+
+/// No part of an object lies here.
+const WHOLE: u64 = u64::MAX;
+
+impl IndexKey {
+    /// Of what an object has once.
+    pub(super) const fn whole(object: ObjectId) -> IndexKey {
+        IndexKey { object, at: WHOLE }
+    }
 }
 
 /// One of them. Which one an object has follows from what the object is.
@@ -33,6 +43,7 @@ pub(super) enum Index {
     Runs(Arc<RunPage>),
     Starts(Arc<StartPage>),
     Tail(Arc<Tail>),
+    Summary(Arc<SummaryTable>),
     /// A partition, or pages, as they lie in the object.
     Keys(Bytes),
 }
@@ -51,6 +62,7 @@ impl Index {
                     + part(footer.directory)
                     + part(footer.properties)
             }
+            Index::Summary(table) => table.bytes(),
             Index::Keys(bytes) => bytes.len().max(KEY_PAGE_BYTES),
         }
     }

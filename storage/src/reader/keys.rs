@@ -6,16 +6,18 @@ use super::error::ReadError;
 use super::pages::Source;
 use super::view::View;
 use crate::env::Timestamp;
-use crate::format::object::{KeyHash, Record};
-use crate::format::{Lsn, QueueUid};
+use crate::format::object::{KeyHash, Record, SummaryKey, objects_with};
+use crate::format::{Lsn, PgId, QueueUid};
 use crate::object::{Name, Purpose};
-use crate::tier::manifest::{Query, QueueSet, RunEntry};
-use crate::tier::{Candidate, Fetch, KeySearch, KeyStep};
+use crate::tier::manifest::{Query, QueueSet, RunEntry, SummaryRef};
+use crate::tier::{Candidate, Fetch, KeySearch, KeyStep, ObjectId};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-/// Objects that one search looks into at most.
+/// Objects that one search looks into at most, beside those of which a summary says that they have
+/// nothing.
 pub const SEARCH_OBJECTS_MAX: usize = 1024;
 /// Objects that one search looks into at once: mostly a bloom filter says no, and time is all that
 /// it costs.
@@ -99,7 +101,10 @@ impl Access {
         let mut places: Vec<(View, RunEntry)> = Vec::new();
         for view in views {
             let entries = self.select(view, &Query::time(query.since, query.until)).await?;
-            let entries = entries.into_iter().filter(|entry| query.may_be_in(entry));
+            let said = self.summarised(view, query).await?;
+            let entries = entries.into_iter().filter(|entry| {
+                query.may_be_in(entry) && said.get(&entry.object).is_none_or(|has| *has)
+            });
             places.extend(entries.map(|entry| (view.clone(), entry)));
         }
         places.sort_by_key(|(_, entry)| Reverse((entry.max_time, entry.key())));
@@ -131,6 +136,58 @@ impl Access {
         }
         found.limit(query.max);
         Ok(found)
+    }
+
+    /// What summaries say of a key: of each object that one is about, whether it may have it.
+    async fn summarised(
+        &self,
+        view: &View,
+        query: &KeyQuery,
+    ) -> Result<HashMap<ObjectId, bool>, ReadError> {
+        let (pg, lsn) = (view.pg(), query.hash.lsn());
+        // Places in the log are in no summary.
+        if pg.first_lsn() <= lsn && lsn < view.tiered() {
+            return Ok(HashMap::new());
+        }
+        let mut summaries = view.overlay().all_summaries(view.root());
+        summaries.retain(|summary| summary.may_have(query.since, query.until));
+        let asked = summaries
+            .into_iter()
+            .map(|summary| async move { self.ask_summary(pg, &summary, query.hash).await });
+        let mut asked = stream::iter(asked).buffered(AT_ONCE);
+        let mut said = HashMap::new();
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(answer) => said.extend(answer),
+                // It only spares requests.
+                Err(ReadError::Damaged { object, .. }) => {
+                    tracing::warn!(%object, "a key summary is damaged: its objects are asked");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(said)
+    }
+
+    async fn ask_summary(
+        &self,
+        pg: PgId,
+        summary: &SummaryRef,
+        hash: KeyHash,
+    ) -> Result<Vec<(ObjectId, bool)>, ReadError> {
+        let (source, table) = self.summary(pg, summary).await?;
+        let mut found = Vec::new();
+        if let Some(span) = table.partition(hash) {
+            let check = |bytes: &Bytes| objects_with(bytes, hash).map(|_| ());
+            let bytes = self.keys(&source, span, check).await?;
+            let damaged = |error| ReadError::damaged(&source.name, span, error);
+            found = objects_with(&bytes, hash).map_err(damaged)?;
+        }
+        let objects = table.objects.iter().zip(0..);
+        let say = |((_, id, nonce), at): (&SummaryKey, u32)| {
+            (ObjectId { id: *id, nonce: *nonce }, found.binary_search(&at).is_ok())
+        };
+        Ok(objects.map(say).collect())
     }
 
     pub(super) async fn by_lsn(&self, view: &View, lsn: Lsn) -> Result<Option<Record>, ReadError> {

@@ -163,8 +163,11 @@ impl Access {
                 break;
             }
             let page = self.runs(view, at).await?;
-            let next = select_in(&query, &page, overlay).into_iter().find(|e| key < e.key());
-            if let Some(next) = next {
+            let from = page.0.partition_point(|entry| entry.key() <= key);
+            let is_next = |entry: &&RunEntry| {
+                query.is_met_by(entry) && !overlay.removed.contains(&entry.key())
+            };
+            if let Some(next) = page.0.iter().skip(from).find(is_next).copied() {
                 let added = added.filter(|added| added.key() < next.key());
                 return Ok(Some(added.unwrap_or(next)));
             }

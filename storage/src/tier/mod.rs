@@ -7,7 +7,7 @@
 //! [`KeySearch`] for a key, [`operations_in`] for a replay.
 //!
 //! Which objects there are says the [`manifest`]; [`merge`] makes runs of bundles, and of runs;
-//! [`compact`] says when.
+//! [`compact`] says when. A [`Summary`] of many runs spares a search the asking of each.
 //!
 //! Deliberately absent: the store itself, who may commit what, and what a key of a message is
 //! ([`Knowledge`] says that).
@@ -23,9 +23,11 @@ pub mod rebuild;
 pub mod sample;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod summary;
 mod writer;
 
 pub use bundle::{Bundle, BundleBuilder, BundleRefused, Frame, Knowledge};
 pub use name::{ObjectId, ObjectName};
 pub use read::{Candidate, Fetch, KeySearch, KeyStep, PLACES_MAX, fetches, operations_in};
+pub use summary::{Summary, SummaryRefused, SummaryStep, summary_key};
 pub use writer::{BLOCK_RAW_BYTES, Finished, Follows, ObjectWriter, WriteRefused};

@@ -5,6 +5,7 @@
 //! | bundle | `l0/{session:016x}/{id:016x}-{nonce:08x}` |
 //! | run of level n | `l{n}/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}` |
 //! | manifest page | `manifest/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}.page` |
+//! | key summary | `manifest/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}.keys` |
 //! | manifest root | `manifest/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}.root` |
 //! | snapshot | `snapshot/{pg:04}/{epoch:08x}/{id:016x}-{nonce:08x}` |
 //!
@@ -56,6 +57,15 @@ pub enum ObjectName {
         /// Its own.
         id: ObjectId,
     },
+    /// A summary of keys.
+    Keys {
+        /// Whose.
+        pg: PgId,
+        /// Of the record that may come to reference it.
+        epoch: Epoch,
+        /// Its own.
+        id: ObjectId,
+    },
     /// The root of a manifest.
     Root {
         /// Whose.
@@ -83,6 +93,7 @@ impl ObjectName {
             ObjectName::Bundle { id, .. }
             | ObjectName::Run { id, .. }
             | ObjectName::Page { id, .. }
+            | ObjectName::Keys { id, .. }
             | ObjectName::Root { id, .. }
             | ObjectName::Snapshot { id, .. } => *id,
         }
@@ -104,6 +115,9 @@ impl fmt::Display for ObjectName {
             }
             ObjectName::Page { pg, epoch, id } => {
                 write!(f, "manifest/{pg}/{:08x}/{id}.page", epoch.0)
+            }
+            ObjectName::Keys { pg, epoch, id } => {
+                write!(f, "manifest/{pg}/{:08x}/{id}.keys", epoch.0)
             }
             ObjectName::Root { pg, epoch, id } => {
                 write!(f, "manifest/{pg}/{:08x}/{id}.root", epoch.0)
@@ -142,6 +156,7 @@ fn parse(text: &str) -> Option<ObjectName> {
             let id = object_id(id)?;
             match kind {
                 "page" => Some(ObjectName::Page { pg, epoch, id }),
+                "keys" => Some(ObjectName::Keys { pg, epoch, id }),
                 "root" => Some(ObjectName::Root { pg, epoch, id }),
                 _ => None,
             }
@@ -197,6 +212,10 @@ mod tests {
             (
                 ObjectName::Page { pg, epoch, id },
                 "manifest/0007/00000003/000000000000001f-00000abc.page",
+            ),
+            (
+                ObjectName::Keys { pg, epoch, id },
+                "manifest/0007/00000003/000000000000001f-00000abc.keys",
             ),
             (
                 ObjectName::Root { pg, epoch, id },

@@ -209,6 +209,11 @@ impl KeyTable {
         Span { at, len: u64::from(pages.end.saturating_sub(pages.start)) * KEY_PAGE_BYTES as u64 }
     }
 
+    /// All pages: every entry of the object, ascending by hash.
+    pub const fn all_pages(&self) -> Span {
+        Span { at: self.pages_at, len: self.pages as u64 * KEY_PAGE_BYTES as u64 }
+    }
+
     /// All bytes of pages and partitions.
     pub fn body(&self) -> Span {
         let end = self.partitions.last().map_or(self.pages_at, Span::end);

@@ -16,6 +16,7 @@ use super::record::KeyHash;
 use super::unsealed;
 use crate::format::take::{Take, put_varint};
 use crate::format::{FormatError, crc32c};
+use std::collections::VecDeque;
 
 /// Bytes of a page.
 pub const KEY_PAGE_BYTES: usize = 4096;
@@ -85,6 +86,20 @@ pub fn places_in_page(
         }
         if found == hash {
             into.push(place);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the hashes that a page has, ascending.
+///
+/// # Errors
+/// When `page` is not a whole page as it was written.
+pub fn hashes_in_page(page: &[u8], into: &mut VecDeque<KeyHash>) -> Result<(), FormatError> {
+    for entry in entries_in_page(page)? {
+        let (hash, _) = entry?;
+        if into.back() != Some(&hash) {
+            into.push_back(hash);
         }
     }
     Ok(())

@@ -29,6 +29,7 @@ mod key_page;
 mod properties;
 mod queue_index;
 mod record;
+mod summary;
 mod tail;
 
 pub use block::{
@@ -38,10 +39,14 @@ pub use block::{
 pub use directory::{Directory, PgEntry};
 pub use footer::{FOOTER_BYTES, Footer};
 pub use key_index::{KEYS_MAX, KeyIndex, KeyIndexBuilder, KeyTable, PARTITION_BYTES, Partition};
-pub use key_page::{KEY_PAGE_BYTES, KeyPlace, entries_in_page, places_in_page};
+pub use key_page::{KEY_PAGE_BYTES, KeyPlace, entries_in_page, hashes_in_page, places_in_page};
 pub use properties::Properties;
 pub use queue_index::{BlockRef, QueueIndex, QueueIndexBuilder, QueueNumber};
 pub use record::{KeyHash, Record, tag_bit};
+pub use summary::{
+    SUMMARY_OBJECTS_MAX, SUMMARY_READ_BYTES, SummaryBuilder, SummaryKey, SummaryRead, SummaryTable,
+    objects_with,
+};
 pub use tail::{TAIL_READ_BYTES, Tail, TailRead};
 
 /// Bytes of an object, by place.
@@ -71,6 +76,15 @@ pub(crate) const fn mix64(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)
+}
+
+/// The number that [`mix64`] made this one of.
+pub(crate) const fn unmix64(number: u64) -> u64 {
+    let number = number ^ (number >> 31) ^ (number >> 62);
+    let number = number.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    let number = number ^ (number >> 27) ^ (number >> 54);
+    let number = number.wrapping_mul(0x96de_1b17_3f11_9089);
+    number ^ (number >> 30) ^ (number >> 60)
 }
 
 /// Checks what [`sealed`] wrote, and gives what is before the checksum.
@@ -104,5 +118,6 @@ pub fn read_everything(bytes: &[u8]) {
     directory::fuzz(bytes);
     properties::fuzz(bytes);
     footer::fuzz(bytes);
+    summary::fuzz(bytes);
     tail::fuzz(bytes);
 }

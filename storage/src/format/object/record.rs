@@ -1,5 +1,5 @@
 //! A record of a placement group's log outside its log: its bytes as they were, and its lsn.
-use super::mix64;
+use super::{mix64, unmix64};
 use crate::env::Timestamp;
 use crate::format::{Envelope, FormatError, Kind, Lsn, QueueOffset, QueueUid, RecordKind, crc32c};
 use bytes::Bytes;
@@ -97,6 +97,11 @@ impl KeyHash {
     pub const fn of_lsn(lsn: Lsn) -> KeyHash {
         KeyHash(mix64(lsn.0))
     }
+
+    /// The place in a log that it would be of.
+    pub const fn lsn(self) -> Lsn {
+        Lsn(unmix64(self.0))
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +113,9 @@ mod tests {
         assert_eq!(KeyHash::of_key(b"topic", b"key").0, 8_998_692_631_383_055_224);
         assert_ne!(KeyHash::of_key(b"topic", b"key"), KeyHash::of_key(b"topick", b"ey"));
         assert_eq!(KeyHash::of_lsn(Lsn(1)).0, 0x5692_161d_100b_05e5);
+        for lsn in [0, 1, 7 << 48, u64::MAX].map(Lsn) {
+            assert_eq!(KeyHash::of_lsn(lsn).lsn(), lsn);
+        }
         assert_eq!(tag_bit(0), 1);
         assert_eq!(tag_bit(2_598_919), 1 << 23);
     }

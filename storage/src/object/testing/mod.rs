@@ -22,6 +22,7 @@ impl Bucket {
             store: Arc::clone(&store) as _,
             parts: Some(store),
             sorted: true,
+            service: None,
         };
         Bucket::over(backend, env)
     }
@@ -35,6 +36,7 @@ impl Bucket {
             store: Arc::clone(&store) as _,
             parts: Some(store),
             sorted: true,
+            service: None,
         };
         Bucket::over(backend, env)
     }

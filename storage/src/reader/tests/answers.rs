@@ -19,6 +19,7 @@ enum Step {
     Bundle,
     Compact(usize),
     Fold,
+    Summarise(usize),
     Trim { queue: u64, by: u64 },
 }
 
@@ -35,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Bundle),
         1 => (1..5usize).prop_map(Step::Compact),
         1 => Just(Step::Fold),
+        1 => (1..5usize).prop_map(Step::Summarise),
         1 => (0..QUEUES, 0..4u64).prop_map(|(queue, by)| Step::Trim { queue, by }),
     ]
 }
@@ -57,6 +59,7 @@ async fn run(world: &mut World, steps: Vec<Step>) {
             Step::Bundle => world.bundle().await,
             Step::Compact(count) => drop(world.compact(count).await),
             Step::Fold => world.fold().await,
+            Step::Summarise(objects) => drop(world.summarise(objects).await),
             Step::Trim { queue, by } => {
                 let start = world.groups[0].starts.get(&QueueUid(queue)).map_or(0, |at| at.0);
                 world.trim(queue, start + by);

@@ -181,7 +181,7 @@ async fn a_folder_that_cannot_be_used_is_done_without() {
 async fn a_reader_with_threads_ends_inside_of_a_task() {
     let (world, folder) = (small().await, tempfile::tempdir().unwrap());
     let config = on_disk(folder.path());
-    let reader = Reader::open(world.bucket.clone(), config, &Env::system()).await.unwrap();
+    let reader = Reader::open(&world.bucket, config, &Env::system()).await.unwrap();
     let view = world.groups[0].view(&reader).await;
     let asked = reader.clone();
     drop(reader);

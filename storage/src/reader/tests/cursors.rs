@@ -174,7 +174,7 @@ async fn a_cursor_at_rest_gives_way_and_loses_nothing() {
     let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
     let env = Env::with_clock(clock.clone());
     let config = ReaderConfig { catch_up_bytes: 2 << 20, ..config() };
-    let reader = Reader::open(world.bucket.clone(), config, &env).await.unwrap();
+    let reader = Reader::open(&world.bucket, config, &env).await.unwrap();
     let view = world.groups[0].view(&reader).await;
     let expected = world.groups[0].messages(1, QueueOffset(0));
     let mut at_rest = reader.cursor(&view, course(1), FairKey(1));

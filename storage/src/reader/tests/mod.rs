@@ -4,3 +4,5 @@ mod caches;
 mod cursors;
 mod faults;
 mod rig;
+mod search;
+mod speed;

@@ -8,11 +8,13 @@ use crate::format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 use crate::object::{Bucket, Kind, Name, Purpose, Span};
 use crate::tier::manifest::{
     Brought, Change, Delta, Origin, Overlay, PageSizes, Query, Replaced, Root, RunEntry, RunPage,
-    StartPage, fold, replace, select, touched,
+    StartPage, SummaryRef, Window, fold, replace, select, touched,
 };
 use crate::tier::merge::{Merge, MergeRefused, MergeRules, MergeSettings, MergeStep, Treatment};
 use crate::tier::sample::{BodyIsKey, SampleLog};
-use crate::tier::{BundleBuilder, Knowledge, ObjectId, ObjectName};
+use crate::tier::{
+    BundleBuilder, Follows, Knowledge, ObjectId, ObjectName, ObjectWriter, Summary, SummaryStep,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,7 +100,7 @@ impl World {
     }
 
     pub(super) async fn reader_with(&self, config: ReaderConfig) -> Reader {
-        Reader::open(self.bucket.clone(), config, &Env::system()).await.unwrap()
+        Reader::open(&self.bucket, config, &Env::system()).await.unwrap()
     }
 
     fn id(&mut self) -> ObjectId {
@@ -193,7 +195,7 @@ impl World {
         settings: MergeSettings,
         objects: &[Bytes],
     ) -> Result<Vec<RunEntry>, MergeRefused> {
-        let tails = objects.iter().map(|bytes| whole_tail(bytes)).collect();
+        let tails = objects.iter().map(whole_tail).collect();
         let mut rules = KeepAll(self.ids);
         let mut merge = Merge::new(settings, tails, &rules)?;
         let mut parts: BTreeMap<usize, Vec<Bytes>> = BTreeMap::new();
@@ -218,6 +220,65 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Makes a run of what the first placement group's log has, as if it had been compacted.
+    pub(super) async fn run(&mut self) {
+        let id = self.id();
+        let group = &mut self.groups[0];
+        group.log.cut();
+        let (pg, from, to) = (group.pg(), group.log.from, group.log.end);
+        let mut messages = std::mem::take(&mut group.log.records);
+        messages.sort_by_key(|record| (record.queue, record.offset));
+        let mut writer = ObjectWriter::new(id, 1);
+        writer.begin(pg, Epoch(4), from).unwrap();
+        for message in &messages {
+            let mut keys = Vec::new();
+            BodyIsKey.keys(message, &mut keys);
+            writer.message(message, Follows::Directly, &keys).unwrap();
+        }
+        let (finished, parts) = writer.finish(&Properties::default()).unwrap();
+        let window = Window::of(messages[0].time, Duration::from_secs(1 << 30));
+        let origin = Origin::Run { level: 1, epoch: Epoch(4), window };
+        let entry = RunEntry::of(&finished.tail, pg, origin).unwrap();
+        group.records.append(&mut messages);
+        group.log.go_on();
+        group.commit(to, vec![Change::Add(entry)]);
+        self.put(&entry.name(pg), parts.concat()).await;
+    }
+
+    /// Summarises the keys of all runs of the first placement group, so many a summary.
+    pub(super) async fn summarise(&mut self, objects: usize) -> Vec<SummaryRef> {
+        let pg = self.groups[0].pg();
+        let mut entries = self.entries().await;
+        entries.retain(|entry| entry.level() > 0);
+        let mut made = Vec::new();
+        for runs in entries.chunks(objects.max(1)) {
+            let mut objects = Vec::new();
+            for entry in runs {
+                objects.push(self.bytes(&entry.name(pg)).await);
+            }
+            let tails: Vec<Tail> = objects.iter().map(whole_tail).collect();
+            let runs: Vec<(RunEntry, &Tail)> = runs.iter().copied().zip(&tails).collect();
+            let mut summary = Summary::new(pg, Epoch(4), self.id(), &runs).unwrap();
+            let mut bytes = Vec::new();
+            let reference = loop {
+                match summary.step() {
+                    SummaryStep::Read { input, span } => {
+                        let part = span.at as usize..span.end() as usize;
+                        summary.feed(&objects[input].slice(part)).unwrap();
+                    }
+                    SummaryStep::Write(part) => bytes.extend_from_slice(&part),
+                    SummaryStep::Done(reference) => break reference,
+                }
+            };
+            assert_eq!(reference.len, bytes.len() as u64);
+            self.put(&reference.name(pg), bytes).await;
+            made.push(reference);
+        }
+        let group = &mut self.groups[0];
+        group.commit(group.tiered, made.iter().copied().map(Change::Summary).collect());
+        made
     }
 
     /// Folds the first placement group's deltas.

@@ -16,9 +16,12 @@
 //! | 3 start | queue varint, offset varint |
 //! | 4 forget | queue varint |
 //! | 5 lost | from varint, length varint |
+//! | 6 summary | [`super::SummaryRef`] |
+//! | 7 no summary | id varint, nonce u32 |
 
 use super::entry::{Key, RunEntry};
 use super::root::Root;
+use super::summaries::SummaryRef;
 use crate::format::object::{sealed, unsealed};
 use crate::format::take::{Take, put_varint};
 use crate::format::{FormatError, Lsn, QueueOffset, QueueUid};
@@ -57,6 +60,10 @@ pub enum Change {
         /// After the last.
         to: Lsn,
     },
+    /// Keys of many objects are summarised.
+    Summary(SummaryRef),
+    /// A key summary is no longer referenced.
+    NoSummary(ObjectId),
 }
 
 /// What one commit changes.
@@ -104,6 +111,15 @@ impl Delta {
                     put_varint(&mut out, from.0);
                     put_varint(&mut out, to.since(*from));
                 }
+                Change::Summary(summary) => {
+                    out.push(6);
+                    summary.put(&mut out);
+                }
+                Change::NoSummary(object) => {
+                    out.push(7);
+                    put_varint(&mut out, object.id);
+                    out.extend_from_slice(&object.nonce.to_le_bytes());
+                }
             }
         }
         sealed(out)
@@ -148,6 +164,8 @@ fn take_change(take: &mut Take<'_>) -> Result<Change, FormatError> {
             let to = from.checked_add(take.varint()?).ok_or(FormatError::Contradiction)?;
             Change::Lost { from: Lsn(from), to: Lsn(to) }
         }
+        6 => Change::Summary(SummaryRef::take(take)?),
+        7 => Change::NoSummary(ObjectId { id: take.varint()?, nonce: take.u32()? }),
         kind => return Err(FormatError::Kind(kind)),
     })
 }
@@ -189,6 +207,8 @@ pub struct Overlay {
     pub starts: BTreeMap<QueueUid, Option<QueueOffset>>,
     /// Losses that the root does not have.
     pub lost: Vec<(Lsn, Lsn)>,
+    /// Key summaries that the root does not have; `None`: those that are no more.
+    pub summaries: BTreeMap<ObjectId, Option<SummaryRef>>,
 }
 
 impl Overlay {
@@ -200,6 +220,19 @@ impl Overlay {
         let mut overlay = Overlay { tiered: root.tiered, ..Overlay::default() };
         deltas.iter().try_for_each(|delta| overlay.push(delta))?;
         Ok(overlay)
+    }
+
+    /// The key summaries of a manifest with this root, ascending by object.
+    pub fn all_summaries(&self, root: &Root) -> Vec<SummaryRef> {
+        let mut all: BTreeMap<ObjectId, SummaryRef> =
+            root.summaries.iter().map(|summary| (summary.object, *summary)).collect();
+        for (object, summary) in &self.summaries {
+            match summary {
+                Some(summary) => all.insert(*object, *summary),
+                None => all.remove(object),
+            };
+        }
+        all.into_values().collect()
     }
 
     /// Takes one more delta.
@@ -232,6 +265,12 @@ impl Overlay {
                     self.starts.insert(*queue, None);
                 }
                 Change::Lost { from, to } => self.lost.push((*from, *to)),
+                Change::Summary(summary) => {
+                    self.summaries.insert(summary.object, Some(*summary));
+                }
+                Change::NoSummary(object) => {
+                    self.summaries.insert(*object, None);
+                }
             }
         }
         Ok(())

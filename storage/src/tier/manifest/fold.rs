@@ -136,8 +136,14 @@ pub fn fold(
     let mut lost = root.lost.clone();
     lost.extend(&overlay.lost);
     lost.sort_unstable();
-    let folded =
-        Root { pg: root.pg, tiered: overlay.tiered, pages: run_pages, starts: start_pages, lost };
+    let folded = Root {
+        pg: root.pg,
+        tiered: overlay.tiered,
+        pages: run_pages,
+        starts: start_pages,
+        lost,
+        summaries: overlay.all_summaries(root),
+    };
     check(root, overlay, &folded)?;
     let bytes = folded.encode();
     if Root::decode(&bytes)? != folded {

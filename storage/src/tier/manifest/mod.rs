@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! PG record (metadata store):  root name, deltas (up to 128, or 256 KiB)
-//!        root ──► run pages    entries by (first lsn, id), some hundred each
-//!             └─► start pages  queue -> first offset that is still kept
+//!        root ──► run pages    entries by (first lsn, id), some thousand each
+//!             ├─► start pages  queue -> first offset that is still kept
+//!             └─► summaries    key -> objects that have it
 //! ```
 //!
 //! A commit appends a [`Delta`] to the record. When the deltas have grown ([`must_fold`]), they are
@@ -28,6 +29,7 @@ mod lookup;
 mod operations;
 mod page;
 mod root;
+mod summaries;
 
 pub use delta::{Change, DELTA_BYTES_MAX, DELTAS_MAX, Delta, DeltaRefused, Overlay, must_fold};
 pub use entry::{Key, Origin, QueueBloom, QueueSet, RunEntry, Window};
@@ -35,7 +37,8 @@ pub use fold::{Brought, FoldRefused, Folded, PageSizes, Touched, fold, touched};
 pub use lookup::{OffsetSearch, OffsetStep, PageSearch, Query, select, select_in};
 pub use operations::{ReplaceRefused, Replaced, ends_in, expired, replace, start_by_size};
 pub use page::{PAGE_ENTRIES, RunPage, START_PAGE_ENTRIES, StartPage};
-pub use root::{PageRef, Root, StartRef};
+pub use root::{PageRef, Root, SUMMARIES_MAX, StartRef};
+pub use summaries::SummaryRef;
 
 /// Reads `bytes` as each part of a manifest, and what could be read once more from how it is
 /// written: for fuzzing.

@@ -2,12 +2,13 @@
 //!
 //! | off | field | |
 //! |---|---|---|
-//! | 0 | magic u32, version u16, 0 u16 | |
+//! | 0 | magic u32, version u16, summaries u16 | |
 //! | 8 | pg u32, pages u32, start_pages u32, losses u32 | |
 //! | 24 | tiered u64 | everything below is in what the pages name |
 //! | 32 | pages, 116 bytes each | |
 //! | … | start pages, 44 bytes each | |
 //! | … | loss: from u64, to u64 | |
+//! | … | summaries, 48 bytes each | [`super::SummaryRef`] |
 //! | end - 4 | crc u32 | |
 //!
 //! | off | field of a page | |
@@ -24,6 +25,7 @@
 use super::entry::{Key, RunEntry};
 use super::lookup::Query;
 use super::page::{RunPage, StartPage};
+use super::summaries::{SUMMARY_BYTES, SummaryRef};
 use crate::env::Timestamp;
 use crate::format::object::{sealed, unsealed};
 use crate::format::take::Take;
@@ -35,6 +37,9 @@ const VERSION: u16 = 1;
 const PAGE_BYTES: usize = 116;
 const START_BYTES: usize = 44;
 const LOSS_BYTES: usize = 16;
+/// Key summaries that a root has at most, each of up to some thousand objects: a fold of more is
+/// refused.
+pub const SUMMARIES_MAX: usize = 1024;
 
 /// A page that is an object of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,13 +195,22 @@ pub struct Root {
     pub starts: Vec<StartRef>,
     /// Ranges that were given up, ascending.
     pub lost: Vec<(Lsn, Lsn)>,
+    /// Key summaries, ascending by object; [`SUMMARIES_MAX`] at most.
+    pub summaries: Vec<SummaryRef>,
 }
 
 impl Root {
     /// What comes before the first fold.
     pub const fn empty(pg: PgId) -> Root {
         let tiered = pg.first_lsn();
-        Root { pg, tiered, pages: Vec::new(), starts: Vec::new(), lost: Vec::new() }
+        Root {
+            pg,
+            tiered,
+            pages: Vec::new(),
+            starts: Vec::new(),
+            lost: Vec::new(),
+            summaries: Vec::new(),
+        }
     }
 
     /// The pages that may have what is asked for, by their place in [`Root::pages`].
@@ -231,7 +245,7 @@ impl Root {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_le_bytes().to_vec();
         out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&(self.summaries.len() as u16).to_le_bytes());
         let counts = [self.pages.len(), self.starts.len(), self.lost.len()].map(|len| len as u32);
         out.extend_from_slice(&self.pg.get().to_le_bytes());
         counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
@@ -249,6 +263,7 @@ impl Root {
             out.extend_from_slice(&from.0.to_le_bytes());
             out.extend_from_slice(&to.0.to_le_bytes());
         }
+        self.summaries.iter().for_each(|summary| summary.put(&mut out));
         sealed(out)
     }
 
@@ -265,12 +280,17 @@ impl Root {
         if version != VERSION {
             return Err(FormatError::Version(version));
         }
-        take.u16()?;
+        let summaries = usize::from(take.u16()?);
         let pg = PgId::new(take.u32()?).ok_or(FormatError::Length)?;
         let counts = [take.u32()?, take.u32()?, take.u32()?].map(|count| count as usize);
         let tiered = Lsn(take.u64()?);
         let [pages, starts, lost] = counts;
-        let lens = [(pages, PAGE_BYTES), (starts, START_BYTES), (lost, LOSS_BYTES)];
+        let lens = [
+            (pages, PAGE_BYTES),
+            (starts, START_BYTES),
+            (lost, LOSS_BYTES),
+            (summaries, SUMMARY_BYTES),
+        ];
         if lens.iter().map(|(count, len)| count * len).sum::<usize>() != take.0.len() {
             return Err(FormatError::Length);
         }
@@ -280,7 +300,9 @@ impl Root {
         for _ in 0..lost {
             losses.push((Lsn(take.u64()?), Lsn(take.u64()?)));
         }
-        let root = Root { pg, tiered, pages, starts, lost: losses };
+        let summaries =
+            (0..summaries).map(|_| SummaryRef::take(&mut take)).collect::<Result<Vec<_>, _>>()?;
+        let root = Root { pg, tiered, pages, starts, lost: losses, summaries };
         if root.is_sound() { Ok(root) } else { Err(FormatError::Contradiction) }
     }
 
@@ -291,6 +313,8 @@ impl Root {
             && self.starts.iter().all(|page| page.entries > 0 && page.first <= page.last)
             && self.starts.windows(2).all(|pair| pair[0].last < pair[1].first)
             && self.pages.iter().all(|page| page.end <= self.tiered)
+            && self.summaries.len() <= SUMMARIES_MAX
+            && self.summaries.windows(2).all(|pair| pair[0].object < pair[1].object)
     }
 }
 

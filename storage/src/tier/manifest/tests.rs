@@ -22,6 +22,34 @@ fn run(id: u64, from: u64, to: u64) -> RunEntry {
     }
 }
 
+fn summary(id: u64) -> SummaryRef {
+    SummaryRef {
+        object: ObjectId { id, nonce: 1 },
+        epoch: Epoch(2),
+        len: 300,
+        objects: 40,
+        min_time: Timestamp(5),
+        max_time: Timestamp(6),
+    }
+}
+
+#[test]
+fn summaries_are_folded_into_the_root_and_removed_from_it() {
+    let mut group = Group::new();
+    let (first, second) = (summary(1), summary(2));
+    group.commit(group.tiered, vec![Change::Summary(first), Change::Summary(second)]);
+    assert_eq!(group.overlay().all_summaries(&group.root), [first, second]);
+    group.fold();
+    assert_eq!(group.root.summaries, [first, second]);
+    group.commit(group.tiered, vec![Change::NoSummary(first.object)]);
+    assert_eq!(group.overlay().all_summaries(&group.root), [second]);
+    group.fold();
+    assert_eq!(group.root.summaries, [second]);
+    assert!(second.may_have(Timestamp(6), Timestamp(7)));
+    assert!(!second.may_have(Timestamp(7), Timestamp(8)));
+    assert!(!second.may_have(Timestamp(0), Timestamp(5)));
+}
+
 fn bundle(id: u64, from: u64, to: u64) -> RunEntry {
     let queues = QueueSet::Several {
         first: QueueUid(1),
@@ -39,14 +67,18 @@ fn golden_bytes_of_a_delta() {
         Change::Start { queue: QueueUid(7), offset: QueueOffset(8) },
         Change::Forget(QueueUid(9)),
         Change::Lost { from: Lsn(10), to: Lsn(12) },
+        Change::Summary(summary(3)),
+        Change::NoSummary(ObjectId { id: 5, nonce: 6 }),
     ];
     let delta = Delta { from: Lsn(2), to: Lsn(3), changes };
     let bytes = delta.encode();
     let hex: String = bytes[..bytes.len() - 4].iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(
         hex,
-        "4d440100020000000000000003000000000000000500000001010304010201020304\
-         0480f4ee0680dddb01ac02c8010a8890fb06640a0009020504010203040307080409050a02"
+        "4d440100020000000000000003000000000000000700000001010304010201020304\
+         0480f4ee0680dddb01ac02c8010a8890fb06640a0009020504010203040307080409050a02\
+         06030000000000000001000000020000002c010000000000002800000000000000\
+         05000000000000000600000000000000070506000000"
     );
     assert_eq!(Delta::decode(&bytes), Ok(delta));
 }

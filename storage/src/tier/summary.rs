@@ -1,0 +1,204 @@
+//! Makes a key summary of many runs, a step at a time: their key indexes are sorted by hash, and are
+//! merged. What is of a place in the log is left out, and nothing but key pages is read.
+//!
+//! Worth while for runs that no compaction is going to take soon: a summary says nothing of what
+//! replaces them. Bundles are never in one.
+
+use super::manifest::{RunEntry, SummaryRef};
+use super::name::ObjectId;
+use crate::format::object::{
+    KEY_PAGE_BYTES, KeyHash, SUMMARY_OBJECTS_MAX, Span, SummaryBuilder, SummaryKey, Tail,
+    hashes_in_page,
+};
+use crate::format::{Epoch, FormatError, Lsn, PgId};
+use bytes::Bytes;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Bytes of key pages that are held of all inputs together.
+const HELD_BYTES: u64 = 64 << 20;
+/// Bytes of key pages that are asked for at once.
+const READ_BYTES_MAX: u64 = 1 << 20;
+const READ_BYTES_MIN: u64 = 16 << 10;
+/// Bytes that are given out at once.
+const WRITE_BYTES: usize = 1 << 20;
+/// Bytes that an entry of a key page takes, about.
+const ENTRY_BYTES: u64 = 14;
+
+/// What a summary in the making wants next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SummaryStep {
+    /// Get this of that input, and give it to [`Summary::feed`].
+    Read {
+        /// Which.
+        input: usize,
+        /// Which bytes.
+        span: Span,
+    },
+    /// Upload this behind what was given before.
+    Write(Bytes),
+    /// Everything is out. Commit this reference.
+    Done(SummaryRef),
+}
+
+/// Why no summary is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SummaryRefused {
+    /// An input is a bundle, is out of order, or has nothing of the placement group; or there are
+    /// none or too many.
+    #[error("input {0} cannot be summarised")]
+    Input(usize),
+    /// A page is not what was written: the object is damaged.
+    #[error("input {input} is damaged")]
+    Damaged {
+        /// Which.
+        input: usize,
+        /// What is wrong.
+        source: FormatError,
+    },
+    /// Nothing was asked for.
+    #[error("nothing was asked for")]
+    NotAsked,
+}
+
+struct Input {
+    /// Its places in the log.
+    from: Lsn,
+    to: Lsn,
+    /// Key pages that are not read yet.
+    left: Span,
+    /// Read, and not yet in the heap.
+    hashes: VecDeque<KeyHash>,
+}
+
+/// A summary in the making.
+pub struct Summary {
+    reference: SummaryRef,
+    inputs: Vec<Input>,
+    read_bytes: u64,
+    /// The next hash of each input that has one.
+    heap: BinaryHeap<Reverse<(KeyHash, u32)>>,
+    /// Inputs that have none there.
+    hungry: Vec<u32>,
+    asked: Option<(usize, Span)>,
+    builder: Option<SummaryBuilder>,
+    out: Vec<u8>,
+}
+
+impl Summary {
+    /// A summary of these runs with their tails, in order of their keys. `epoch` is that of the
+    /// record that it is to be committed to, `id` was never given out before.
+    ///
+    /// # Errors
+    /// [`SummaryRefused::Input`].
+    pub fn new(
+        pg: PgId,
+        epoch: Epoch,
+        object: ObjectId,
+        runs: &[(RunEntry, &Tail)],
+    ) -> Result<Summary, SummaryRefused> {
+        if runs.is_empty() || runs.len() > SUMMARY_OBJECTS_MAX {
+            return Err(SummaryRefused::Input(runs.len()));
+        }
+        let keys: Vec<SummaryKey> = runs.iter().map(|(run, _)| summary_key(run)).collect();
+        for (at, (run, tail)) in runs.iter().enumerate() {
+            let follows = at.checked_sub(1).is_none_or(|before| keys[before] < keys[at]);
+            if run.level() == 0 || !follows || tail.directory.of(pg).is_none() {
+                return Err(SummaryRefused::Input(at));
+            }
+        }
+        let inputs = runs.iter().map(|(run, tail)| Input {
+            from: run.from,
+            to: run.to,
+            left: tail.keys.all_pages(),
+            hashes: VecDeque::new(),
+        });
+        let inputs: Vec<Input> = inputs.collect();
+        let entries = inputs.iter().map(|input| input.left.len / ENTRY_BYTES).sum();
+        let times = || runs.iter().map(|(run, _)| run);
+        let reference = SummaryRef {
+            object,
+            epoch,
+            len: 0,
+            objects: runs.len() as u32,
+            min_time: times().map(|run| run.min_time).min().unwrap_or_default(),
+            max_time: times().map(|run| run.max_time).max().unwrap_or_default(),
+        };
+        let read = (HELD_BYTES / runs.len() as u64).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        Ok(Summary {
+            reference,
+            hungry: (0..inputs.len() as u32).collect(),
+            inputs,
+            read_bytes: read / KEY_PAGE_BYTES as u64 * KEY_PAGE_BYTES as u64,
+            heap: BinaryHeap::new(),
+            asked: None,
+            builder: Some(SummaryBuilder::new(pg, keys, entries)),
+            out: Vec::new(),
+        })
+    }
+
+    /// What comes next.
+    pub fn step(&mut self) -> SummaryStep {
+        loop {
+            if let Some((input, span)) = self.asked {
+                return SummaryStep::Read { input, span };
+            }
+            if self.out.len() >= WRITE_BYTES || (self.builder.is_none() && !self.out.is_empty()) {
+                return SummaryStep::Write(Bytes::from(std::mem::take(&mut self.out)));
+            }
+            if let Some(input) = self.hungry.pop() {
+                self.refill(input);
+                continue;
+            }
+            let Some(builder) = &mut self.builder else {
+                return SummaryStep::Done(self.reference);
+            };
+            if let Some(Reverse((hash, input))) = self.heap.pop() {
+                builder.push(hash, input, &mut self.out);
+                self.hungry.push(input);
+            } else if let Some(builder) = self.builder.take() {
+                let ObjectId { id, nonce } = self.reference.object;
+                self.reference.len = builder.finish((id, nonce), &mut self.out);
+            }
+        }
+    }
+
+    /// Puts an input's next hash into the heap, or asks for its next pages.
+    fn refill(&mut self, input: u32) {
+        let at = input as usize;
+        let Some(Input { left, hashes, .. }) = self.inputs.get_mut(at) else { return };
+        if let Some(hash) = hashes.pop_front() {
+            self.heap.push(Reverse((hash, input)));
+        } else if left.len > 0 {
+            let len = left.len.min(self.read_bytes);
+            self.asked = Some((at, Span { at: left.at, len }));
+        }
+    }
+
+    /// Takes the bytes that [`Summary::step`] asked for.
+    ///
+    /// # Errors
+    /// When they are not what was written: this summary cannot be made.
+    pub fn feed(&mut self, bytes: &Bytes) -> Result<(), SummaryRefused> {
+        let (input, span) = self.asked.ok_or(SummaryRefused::NotAsked)?;
+        let damaged = |source| SummaryRefused::Damaged { input, source };
+        let of = self.inputs.get_mut(input).ok_or(SummaryRefused::NotAsked)?;
+        if bytes.len() as u64 != span.len {
+            return Err(damaged(FormatError::Truncated));
+        }
+        for page in bytes.chunks(KEY_PAGE_BYTES) {
+            hashes_in_page(page, &mut of.hashes).map_err(damaged)?;
+        }
+        let (from, to) = (of.from, of.to);
+        of.hashes.retain(|hash| hash.lsn() < from || to <= hash.lsn());
+        of.left = Span { at: span.end(), len: of.left.len - span.len };
+        self.asked = None;
+        self.hungry.push(input as u32);
+        Ok(())
+    }
+}
+
+/// How a summary names an object.
+pub const fn summary_key(run: &RunEntry) -> SummaryKey {
+    (run.from, run.object.id, run.object.nonce)
+}
