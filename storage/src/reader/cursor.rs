@@ -98,10 +98,16 @@ struct State {
 /// What one request brings.
 struct Piece {
     /// `None`: what is passed over, since no block of it has a wanted tag.
-    work: Option<(Source, Fetch, Task<Result<Brought, ReadError>>)>,
+    work: Option<Fetching>,
     bytes: u64,
     /// Where the queue goes on after it.
     end: QueueOffset,
+}
+
+struct Fetching {
+    source: Source,
+    fetch: Fetch,
+    brought: Task<Result<Brought, ReadError>>,
 }
 
 struct Brought {
@@ -109,9 +115,15 @@ struct Brought {
     share: Share,
 }
 
+struct Decoded {
+    records: Vec<Record>,
+    /// Held until the records are given out.
+    _share: Share,
+}
+
 /// The piece that is given out next.
 struct Front {
-    work: Option<Task<Result<(Vec<Record>, Share), ReadError>>>,
+    work: Option<Task<Result<Decoded, ReadError>>>,
     bytes: u64,
     end: QueueOffset,
 }
@@ -364,7 +376,7 @@ impl Cursor {
         // Asked here, so that pieces are granted in order.
         let mut share = access.shares.ask(self.key, bytes);
         let (from, span) = (source.clone(), fetch.span);
-        let task = self.access.crew.begin(async move {
+        let brought = self.access.crew.begin(async move {
             share.granted().await;
             let (kind, purpose) = HOW;
             let bytes = match access.pages.in_memory(&from, span) {
@@ -379,7 +391,7 @@ impl Cursor {
             };
             Ok(Brought { bytes, share })
         });
-        Piece { work: Some((source, fetch, task)), bytes, end }
+        Piece { work: Some(Fetching { source, fetch, brought }), bytes, end }
     }
 }
 
@@ -410,13 +422,14 @@ impl Ahead {
         if state.front.is_none()
             && let Some(Piece { work, bytes, end }) = state.pieces.pop_front()
         {
-            let work = work.map(|(source, fetch, brought)| {
+            let work = work.map(|Fetching { source, fetch, brought }| {
                 let crew = access.crew.clone();
                 let access = Arc::clone(access);
                 crew.begin(async move {
                     let Brought { bytes, share } =
                         brought.await.unwrap_or(Err(ReadError::Closed))?;
-                    Ok((access.decoded(&source, &fetch, &bytes, HOW).await?, share))
+                    let records = access.decoded(&source, &fetch, &bytes, HOW).await?;
+                    Ok(Decoded { records, _share: share })
                 })
             });
             state.front = Some(Front { work, bytes, end });
@@ -434,7 +447,7 @@ impl Ahead {
             Some(task) => match Pin::new(task).poll(context) {
                 Poll::Pending => return Poll::Pending,
                 // The share goes back: from here on the bytes are the asker's.
-                Poll::Ready(Some(Ok((records, _)))) => Ok(records),
+                Poll::Ready(Some(Ok(decoded))) => Ok(decoded.records),
                 Poll::Ready(Some(Err(error))) => Err(error),
                 Poll::Ready(None) => Err(ReadError::Closed),
             },

@@ -7,17 +7,19 @@
 //! of date; what a view names may be gone ([`ReadError::Stale`]), and then the record has moved on.
 //!
 //! ```text
-//!   read, at_time     operations, ends     by_key, by_lsn
-//!         └── walk, find: which objects ──────┘               seek
-//!         └── checked: bytes that decode, or are read again   access
-//!   pages (memory, disk)        indexes (memory)              once, however many ask
+//!   read, at_time   cursor   operations, ends   by_key, by_lsn
+//!         └── walk: which objects ──┘           summaries       seek, keys
+//!         └── or_again: bytes that decode, or are read again    access
+//!   pages (memory, disk)        indexes (memory)                once, however many ask
 //!         └──────────── object::Bucket ─────┘
 //! ```
 //!
 //! INV-READ-1: nothing is answered out of bytes whose checksum was not seen to fit, wherever they
 //! were kept.
 //! INV-READ-2: what cannot be read is an error that names it, never a gap in an answer.
-//! INV-READ-3: fetching and decoding are the work of the reader's own threads.
+//! INV-READ-3: cursors have no more bytes under way than the process allows, shared fairly, and push
+//! nothing out of the caches.
+//! INV-READ-4: fetching and decoding are the work of the reader's own threads.
 //!
 //! Deliberately absent: what is not in the bucket yet, who may read, and what a key of a message is.
 mod access;

@@ -59,7 +59,7 @@ impl Fetch {
     pub fn decode(&self, bytes: &Bytes) -> Result<Vec<Block>, FormatError> {
         let one = |wanted: &BlockRef| {
             let part = wanted.span.of(bytes, self.span.at).ok_or(FormatError::Truncated)?;
-            let block = Block::decode(&bytes.slice_ref(part))?;
+            let block = Block::decode_unsummed(&bytes.slice_ref(part))?;
             if wanted.is_of(&block.header) { Ok(block) } else { Err(FormatError::Contradiction) }
         };
         self.blocks.iter().map(one).collect()

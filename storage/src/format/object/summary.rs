@@ -154,11 +154,7 @@ impl SummaryTable {
     ///
     /// # Errors
     /// When these are not its last bytes.
-    pub fn read(
-        bytes: &[u8],
-        len: u64,
-        id: (u64, u32),
-    ) -> Result<SummaryRead, FormatError> {
+    pub fn read(bytes: &[u8], len: u64, id: (u64, u32)) -> Result<SummaryRead, FormatError> {
         let (rest, footer) =
             bytes.split_last_chunk::<FOOTER_BYTES>().ok_or(FormatError::Truncated)?;
         let (said, mut checks) = (&footer[..FOOTER_BYTES - 8], Take(&footer[FOOTER_BYTES - 8..]));
@@ -192,7 +188,9 @@ impl SummaryTable {
         let mut take = Take(unsealed(bytes)?);
         let pg = PgId::new(take.u32()?).ok_or(FormatError::Length)?;
         let (bits, count) = (take.u32()?, take.u32()? as usize);
-        if bits > BITS_MAX || count > SUMMARY_OBJECTS_MAX || take.0.len() != 20 * count + (4 << bits)
+        if bits > BITS_MAX
+            || count > SUMMARY_OBJECTS_MAX
+            || take.0.len() != 20 * count + (4 << bits)
         {
             return Err(FormatError::Length);
         }

@@ -42,7 +42,7 @@ async fn ask_all(
     }
     let (since, until) = (Timestamp(0), Timestamp(u64::MAX));
     let query = KeyQuery { hash: key(b"twice"), queues: None, since, until, max: 64 };
-    answers.push(reader.by_key(&[view.clone()], query).await.and_then(|mut found| {
+    answers.push(reader.by_key(std::slice::from_ref(view), query).await.and_then(|mut found| {
         match found.damaged.pop() {
             Some(object) => Err(ReadError::Damaged {
                 object,

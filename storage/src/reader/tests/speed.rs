@@ -4,6 +4,7 @@
 use super::super::{Course, FairKey, ReaderConfig};
 use super::rig::{World, config, noise, plain};
 use crate::env::Env;
+use crate::format::object::mix64;
 use crate::format::{QueueOffset, QueueUid};
 use crate::object::{Bucket, Purpose, StoreUrl};
 use crate::tier::ObjectName;
@@ -25,7 +26,7 @@ async fn world(folder: &std::path::Path, compresses: bool, queues: u64) -> World
             at += 1;
             let mut body = noise(at, MESSAGE_BYTES as usize);
             if compresses {
-                body[256..].fill(b'x');
+                text(at, &mut body[256..]);
             }
             let log = &mut world.groups[0].log;
             log.message(1 + message % queues, 0, &body);
@@ -41,13 +42,26 @@ async fn world(folder: &std::path::Path, compresses: bool, queues: u64) -> World
     world
 }
 
+/// What services say of themselves: lz4 takes it to about a third.
+fn text(seed: u64, out: &mut [u8]) {
+    let mut line = 0;
+    let lines = std::iter::repeat_with(|| {
+        line += 1;
+        let number = mix64(seed * 100 + line);
+        format!("{{\"order\":{number},\"state\":\"{}\",\"step\":{line}}},", number % 7)
+    });
+    out.iter_mut().zip(lines.flat_map(String::into_bytes)).for_each(|(to, from)| *to = from);
+}
+
 /// All bytes by plain requests, eight at once; MB/s.
 async fn raw(world: &World, names: &[(ObjectName, u64)]) -> f64 {
     let env = Env::system();
     let begin = env.monotonic();
     let requests = names.iter().flat_map(|(name, len)| {
         let name = plain(name);
-        (0..*len).step_by(REQUEST_BYTES as usize).map(move |at| (name.clone(), at..(at + REQUEST_BYTES).min(*len)))
+        (0..*len)
+            .step_by(REQUEST_BYTES as usize)
+            .map(move |at| (name.clone(), at..(at + REQUEST_BYTES).min(*len)))
     });
     let bytes = stream::iter(requests)
         .map(|(name, range)| {
