@@ -363,10 +363,10 @@ impl Cursor {
         }
         let source = Source::of(pg, &place.entry);
         let piece = match fetch {
-            Some(fetch) => self.begin(source, fetch, end),
-            None => Piece { work: None, bytes: 0, end },
+            Some(fetch) => Some(self.begin(source, fetch, end)),
+            None => Some(Piece { work: None, bytes: 0, end }).filter(|_| self.planned < end),
         };
-        self.ahead.0.lock().pieces.push_back(piece);
+        self.ahead.0.lock().pieces.extend(piece);
         self.planned = end;
         self.place = Some(place).filter(|_| has_more);
     }

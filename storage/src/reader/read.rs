@@ -7,11 +7,12 @@ use super::pages::Source;
 use super::seek::{Place, Walk};
 use super::view::View;
 use crate::env::Timestamp;
-use crate::format::object::{BlockRef, Record};
+use crate::format::object::{BlockRef, Record, Tail};
 use crate::format::{PgId, QueueOffset, QueueUid};
 use crate::object::Purpose;
-use crate::tier::manifest::Query;
+use crate::tier::manifest::{Query, RunEntry};
 use crate::tier::{Fetch, fetches};
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
 
 /// Bytes that one request of a read brings, where no block is larger.
@@ -99,20 +100,42 @@ impl Access {
     ) -> Result<Option<QueueOffset>, ReadError> {
         let from = self.start_of(view, queue).await?;
         let query = Query { since: Some(at), ..Query::queue(queue) };
-        for entry in self.select(view, &query).await? {
-            let tail = self.tail(view.pg(), &entry, Purpose::Read).await?;
-            let blocks = tail.queues.blocks(view.pg(), queue, from);
-            for block in blocks.filter(|block| at <= block.max_time) {
-                if at <= block.min_time && from <= block.first {
-                    return Ok(Some(block.first));
+        let entries = self.select(view, &query).await?;
+        // Mostly the first has it; a queue with few messages may be in none of many.
+        let (mut left, mut size) = (entries.as_slice(), 1);
+        while !left.is_empty() {
+            let (now, later) = left.split_at(size.min(left.len()));
+            let tails = now.iter().map(|entry| self.tail(view.pg(), entry, Purpose::Read));
+            for (entry, tail) in now.iter().zip(try_join_all(tails).await?) {
+                if let Some(offset) = self.at_time(view, entry, &tail, (queue, from), at).await? {
+                    return Ok(Some(offset));
                 }
-                let source = Source::of(view.pg(), &entry);
-                let fetch = Fetch { span: block.span, blocks: vec![block] };
-                let records = self.blocks(&source, &fetch, Looked::Page, Purpose::Read).await?;
-                let is_meant = |record: &&Record| from <= record.offset && at <= record.time;
-                if let Some(record) = records.iter().find(is_meant) {
-                    return Ok(Some(record.offset));
-                }
+            }
+            (left, size) = (later, AT_ONCE);
+        }
+        Ok(None)
+    }
+
+    /// The first offset of a queue in one object, at or after `from`, stored at `at` or later.
+    async fn at_time(
+        &self,
+        view: &View,
+        entry: &RunEntry,
+        tail: &Tail,
+        (queue, from): (QueueUid, QueueOffset),
+        at: Timestamp,
+    ) -> Result<Option<QueueOffset>, ReadError> {
+        let blocks = tail.queues.blocks(view.pg(), queue, from);
+        for block in blocks.filter(|block| at <= block.max_time) {
+            if at <= block.min_time && from <= block.first {
+                return Ok(Some(block.first));
+            }
+            let source = Source::of(view.pg(), entry);
+            let fetch = Fetch { span: block.span, blocks: vec![block] };
+            let records = self.blocks(&source, &fetch, Looked::Page, Purpose::Read).await?;
+            let is_meant = |record: &&Record| from <= record.offset && at <= record.time;
+            if let Some(record) = records.iter().find(is_meant) {
+                return Ok(Some(record.offset));
             }
         }
         Ok(None)

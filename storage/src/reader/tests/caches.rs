@@ -6,6 +6,7 @@ use crate::env::Env;
 use crate::format::{Lsn, QueueOffset, QueueUid};
 use crate::object::testing::{Faults, Plan};
 use crate::object::{Bucket, Purpose};
+use crate::tier::manifest::Delta;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::path::Path;
@@ -56,6 +57,22 @@ async fn a_message_costs_a_root_a_page_a_tail_and_a_block_and_then_nothing() {
     let counters = reader.counters();
     let (_, pages) = counters.iter().find(|(kind, _)| *kind == Looked::Page).unwrap();
     assert_eq!((pages.hits, pages.misses, pages.gets), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn an_owner_who_committed_one_more_asks_nobody_for_the_new_view() {
+    let mut world = small().await;
+    world.fold().await;
+    let reader = world.reader().await;
+    let old = world.groups[0].view(&reader).await;
+    world.groups[0].log.message(1, 0, b"third");
+    world.bundle().await;
+    let before = world.reads();
+    let new = old.with(&Delta::decode(&world.groups[0].deltas[0]).unwrap()).unwrap();
+    assert_eq!(world.reads(), before);
+    assert_eq!((first(&reader, &old, ALL).await, first(&reader, &new, ALL).await), (2, 3));
+    assert!(old.tiered() < new.tiered() && new.pg() == old.pg());
+    assert!(new.with(&Delta { from: old.tiered(), to: new.tiered(), changes: vec![] }).is_err());
 }
 
 #[tokio::test]
