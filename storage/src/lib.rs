@@ -1,6 +1,8 @@
 //! Durable logs over a local journal, and the object store that they are sealed into. Knows
 //! placement groups, queues and opaque records, and no RocketMQ word.
 pub mod audit;
+pub mod collect;
+pub mod compact;
 pub mod env;
 pub mod format;
 mod histogram;

@@ -7,11 +7,13 @@
 //! [`KeySearch`] for a key, [`operations_in`] for a replay.
 //!
 //! Which objects there are says the [`manifest`]; [`merge`] makes runs of bundles, and of runs;
-//! [`compact`] says when. A [`Summary`] of many runs spares a search the asking of each.
+//! [`compact`] says when, [`retention`] what is kept, [`collect`] what may be deleted. A [`Summary`]
+//! of many runs spares a search the asking of each.
 //!
 //! Deliberately absent: the store itself, who may commit what, and what a key of a message is
 //! ([`Knowledge`] says that).
 mod bundle;
+pub mod collect;
 pub mod compact;
 pub mod manifest;
 pub mod merge;
@@ -19,11 +21,12 @@ mod name;
 pub mod proof;
 mod read;
 pub mod rebuild;
+pub mod retention;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
+mod summary;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod summary;
 mod writer;
 
 pub use bundle::{Bundle, BundleBuilder, BundleRefused, Frame, Knowledge};

@@ -98,6 +98,18 @@ impl ObjectName {
             | ObjectName::Snapshot { id, .. } => *id,
         }
     }
+
+    /// The only record that may reference it; `None` for a bundle, whose directory says it.
+    pub const fn record(&self) -> Option<(PgId, Epoch)> {
+        match self {
+            ObjectName::Bundle { .. } => None,
+            ObjectName::Run { pg, epoch, .. }
+            | ObjectName::Page { pg, epoch, .. }
+            | ObjectName::Keys { pg, epoch, .. }
+            | ObjectName::Root { pg, epoch, .. }
+            | ObjectName::Snapshot { pg, epoch, .. } => Some((*pg, *epoch)),
+        }
+    }
 }
 
 impl fmt::Display for ObjectId {

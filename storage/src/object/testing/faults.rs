@@ -103,9 +103,9 @@ impl Faults {
         self.state.lock().dies_after = Some(requests);
     }
 
-    /// The caller lives again, as another process.
-    pub fn revive(&self) {
-        self.state.lock().dies_after = None;
+    /// The caller lives again, as another process. Says how many requests it had left.
+    pub fn revive(&self) -> Option<u64> {
+        self.state.lock().dies_after.take()
     }
 
     /// Whether the caller's last request has been made.
