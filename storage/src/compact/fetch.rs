@@ -16,7 +16,7 @@ const TOGETHER: usize = 8;
 
 /// A manifest: its root, and the deltas on top.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub struct Manifest {
     /// The root; that of an empty manifest where there is none.
     pub root: Root,
     /// The deltas.
@@ -118,7 +118,7 @@ pub async fn manifest_of(
     root: Option<&ObjectName>,
     deltas: &[Bytes],
     purpose: Purpose,
-) -> Result<Fetched, CompactError> {
+) -> Result<Manifest, CompactError> {
     let root = match root {
         None => Root::empty(pg),
         Some(object) => {
@@ -137,7 +137,7 @@ pub async fn manifest_of(
         let delta = Delta::decode(bytes).map_err(crate::tier::manifest::FoldRefused::from)?;
         overlay.push(&delta)?;
     }
-    Ok(Fetched { root, overlay })
+    Ok(Manifest { root, overlay })
 }
 
 pub(super) async fn whole(
@@ -167,7 +167,7 @@ pub(crate) async fn page_of(
 /// As [`tail_of`].
 pub async fn entries_of(
     bucket: &Bucket,
-    manifest: &Fetched,
+    manifest: &Manifest,
     query: &Query,
     purpose: Purpose,
 ) -> Result<Vec<RunEntry>, CompactError> {

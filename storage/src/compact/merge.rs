@@ -16,6 +16,7 @@ use crate::tier::merge::{
 use crate::tier::retention::{KEYS_BYTES_EACH, Newest, TopicRules, starts_by_age, treatments};
 use crate::tier::{ObjectId, ObjectName};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +30,9 @@ pub const KEYS_MAX: usize = (64 << 20) / KEYS_BYTES_EACH;
 /// What merges are made with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Compactor {
-    bucket: Bucket,
-    env: Env,
-    budget: Arc<ByteBudget>,
+    pub(super) bucket: Bucket,
+    pub(super) env: Env,
+    pub(super) budget: Arc<ByteBudget>,
 }
 
 /// What is to be merged.
@@ -195,13 +196,14 @@ impl Work<'_> {
                 MergeStep::Read { input, span } => feed(merge, reader, input, span).await?,
                 MergeStep::Write { output, bytes } => {
                     budget.take(bytes.len() as u64).await;
-                    if !uploads.contains_key(&output) {
-                        let name = name_of(&rules.object(output, settings)?)?;
-                        uploads.insert(output, bucket.upload(name, Purpose::Compaction));
-                    }
-                    if let Some(upload) = uploads.get_mut(&output) {
-                        upload.push(bytes).await?;
-                    }
+                    let upload = match uploads.entry(output) {
+                        Entry::Occupied(open) => open.into_mut(),
+                        Entry::Vacant(new) => {
+                            let name = name_of(&rules.object(output, settings)?)?;
+                            new.insert(bucket.upload(name, Purpose::Compaction))
+                        }
+                    };
+                    upload.push(bytes).await?;
                 }
                 MergeStep::Finished { output, run } => {
                     let object = rules.object(output, settings)?;

@@ -6,6 +6,7 @@
 //! ```text
 //! plan ──► Compactor::merge ──► Merged::changes ──► the owner commits
 //!            tails, blocks read ahead, runs uploaded while they are written
+//! survey, plan_reclaim ──► Compactor::merge, of what is half for nobody
 //! must_fold ──► fold_manifest ──► the owner commits the new root's name
 //! expired ──► let_go ──► the owner commits removals and starts
 //! ```
@@ -22,10 +23,11 @@ mod fold;
 mod merge;
 mod reader;
 mod retain;
+mod survey;
 
 pub use budget::ByteBudget;
 pub use error::CompactError;
-pub use fetch::{Fetched, directory_of, entries_of, manifest_of, tail_of};
+pub use fetch::{Manifest, directory_of, entries_of, manifest_of, tail_of};
 pub(crate) use fetch::{name_of, page_of};
 pub use fold::{FoldRequest, FoldedManifest, fold_manifest};
 pub use merge::{

@@ -1,5 +1,6 @@
 use super::world::World;
 use super::*;
+use crate::format::object::mix64;
 use crate::format::{FormatError, QueueOffset, QueueUid, RecordKind};
 use crate::object::testing::Plan as FaultPlan;
 use crate::object::{Kind, Name, Purpose, Span};
@@ -241,6 +242,43 @@ fn of_a_key_the_newest_stays_and_a_tombstone_for_a_day() {
         let settings = crate::tier::merge::MergeSettings::new(pg, world.record(pg).epoch, 9);
         let merged = world.merge_of(settings, &entries, &entries, &topics).await.unwrap();
         assert_eq!(merged.totals.messages_out, 1);
+    });
+}
+
+/// Days after days of the same keys: the runs of all days but the last become small.
+#[test]
+fn runs_that_keep_half_for_nobody_are_written_again_until_they_do_not() {
+    run(async {
+        let mut world = World::new(1, 1);
+        let pg = world.groups[0].pg;
+        for turn in 0..96u8 {
+            // Not compressible.
+            let noise = (0..300).map(|at| mix64(at << 8 | u64::from(turn)) as u8);
+            let body: Vec<u8> = [turn % 5].into_iter().chain(noise).collect();
+            world.append(&[3, 99], &body);
+            world.append(&[1], &[turn]);
+            world.upload().await.unwrap();
+            world.commit_bundles().await.unwrap();
+            world.advance(HOUR);
+            compact_all(&mut world).await;
+        }
+        world.advance(HOUR * 72);
+        compact_all(&mut world).await;
+        let of_queue = |found: &[crate::format::object::Record], queue| {
+            found.iter().filter(|message| message.queue == QueueUid(queue)).count()
+        };
+        let found = world.read(pg).await;
+        assert!(of_queue(&found, 3) > 15, "{} of some days", of_queue(&found, 3));
+        let mut written = 0;
+        while let Some(bytes) = world.reclaim(pg).await {
+            written += bytes;
+            world.commit_merges().await.unwrap();
+            world.check().await;
+        }
+        assert!(written > 0);
+        let found = world.read(pg).await;
+        assert_eq!((of_queue(&found, 1), of_queue(&found, 99)), (96, 0));
+        assert!(of_queue(&found, 3) <= 10, "{} left", of_queue(&found, 3));
     });
 }
 

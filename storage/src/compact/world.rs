@@ -9,7 +9,7 @@ use crate::format::{Epoch, Lsn, PgId, QueueOffset, QueueUid, RecordKind};
 use crate::object::testing::{Faults, hasty};
 use crate::object::{Bucket, Error as StoreError, Name, Purpose, Span};
 use crate::tier::collect::Word;
-use crate::tier::compact::{CompactionSettings, Plan, plan};
+use crate::tier::compact::{CompactionSettings, Plan, plan, plan_reclaim};
 use crate::tier::manifest::{
     Change, Delta, Origin, PageSizes, Query, RunEntry, StartPage, must_fold,
 };
@@ -330,7 +330,7 @@ impl World {
         folded
     }
 
-    pub(crate) async fn manifest(&self, pg: PgId) -> Result<Fetched, CompactError> {
+    pub(crate) async fn manifest(&self, pg: PgId) -> Result<Manifest, CompactError> {
         let view = self.record(pg).view;
         let root = view.manifest_root.as_ref();
         manifest_of(&self.bucket, pg, root, &view.deltas, Purpose::Read).await
@@ -379,6 +379,21 @@ impl World {
         let merged = self.merge_of(settings, &planned.inputs, &entries, &topics).await?;
         self.done.push(Done { pg, epoch, merged });
         Ok(true)
+    }
+
+    /// Merges what keeps half for nobody, without committing it. Says the bytes that were written.
+    pub(crate) async fn reclaim(&mut self, pg: PgId) -> Option<u64> {
+        let entries = self.entries(pg).await.unwrap();
+        let topics = self.topics(pg).await.unwrap();
+        let dead = self.compactor.survey(pg, &entries, &topics).await.unwrap();
+        let known = |entry: &RunEntry| dead.get(&entry.object).copied();
+        let planned = plan_reclaim(&entries, self.env.now(), &self.settings, &known)?;
+        let epoch = self.record(pg).epoch;
+        let settings = planned.level.merge(pg, epoch, Lsn(0));
+        let merged = self.merge_of(settings, &planned.inputs, &entries, &topics).await.unwrap();
+        let written = merged.totals.bytes_written;
+        self.done.push(Done { pg, epoch, merged });
+        Some(written)
     }
 
     pub(crate) async fn merge_of(

@@ -12,10 +12,12 @@
 //! [`CompactionSettings::fan_in`] or fewer; else nothing is gained, and nothing is planned.
 //! INV-COMPACT-3: a bundle that holds other placement groups' bytes is merged
 //! [`CompactionSettings::bundle_age_max`] after its last message at the latest.
+//! INV-COMPACT-4: a run is written again for what it keeps for nobody only when that is half of it.
+//! So all such merges together write no more than was ever let go.
 mod plan;
 mod settings;
 
-pub use plan::{Plan, PlannedMerge, plan};
+pub use plan::{Plan, PlannedMerge, plan, plan_reclaim};
 pub use settings::{CompactionSettings, LevelSettings, WRITES_MAX};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The next merge.
 
-use super::super::manifest::{QueueSet, RunEntry, Window};
+use super::super::manifest::{Origin, QueueSet, RunEntry, Window};
+use super::super::retention::Dead;
 use super::settings::{CompactionSettings, LevelSettings};
 use crate::env::Timestamp;
 use crate::format::QueueUid;
@@ -49,6 +50,34 @@ pub fn plan(
     }
     Plan::Wait(next)
 }
+
+/// The next run of which half is kept for nobody: it is merged alone, to the level above. What is
+/// written for it is no more than what it frees, so that this adds at most what was once stored.
+///
+/// `dead`: what is known of an entry; `None`: nothing. Runs that [`plan`] may still take are left to
+/// it.
+pub fn plan_reclaim(
+    entries: &[RunEntry],
+    now: Timestamp,
+    settings: &CompactionSettings,
+    dead: &dyn Fn(&RunEntry) -> Option<Dead>,
+) -> Option<PlannedMerge> {
+    let is_final = |entry: &&RunEntry| entry.max_time < settings.horizon(now);
+    entries.iter().filter(is_final).find_map(|entry| {
+        let Origin::Run { level, window, .. } = entry.origin else { return None };
+        let next = level + 1;
+        if next > LEVEL_MAX || !dead(entry).is_some_and(|dead| dead.is_half()) {
+            return None;
+        }
+        let shared_bytes = settings.levels.iter().map(|level| level.shared_bytes).max();
+        let shared_bytes = shared_bytes.unwrap_or(entry.bytes);
+        let level = LevelSettings { level: next, window: window.length, shared_bytes };
+        Some(PlannedMerge { inputs: vec![*entry], level })
+    })
+}
+
+/// The highest level that a run can have.
+const LEVEL_MAX: u8 = 9;
 
 /// Neighbours that a merge of one level would take together.
 #[derive(Clone, Copy, Debug)]
