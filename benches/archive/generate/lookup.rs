@@ -79,7 +79,12 @@ impl Cold<'_> {
         let deltas: Result<Vec<Delta>, _> =
             group.deltas.iter().map(|bytes| Delta::decode(bytes)).collect();
         let overlay = Overlay::of(&root, &deltas.map_err(io::Error::other)?);
-        Ok((root, overlay.map_err(io::Error::other)?))
+        let overlay = overlay.map_err(io::Error::other)?;
+        if overlay.tiered == group.tiered {
+            Ok((root, overlay))
+        } else {
+            Err(io::Error::other("the deltas end before the record does"))
+        }
     }
 
     async fn page(&mut self, root: &Root, at: usize) -> io::Result<RunPage> {

@@ -1,0 +1,83 @@
+//! The limit of catching up: parallel ranged GETs of whole objects, without any code of ours.
+
+use super::generate::{Shape, fill};
+use super::stores::Store;
+use super::{Amount, Numbers, as_f64};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+use storage::object::Purpose;
+use tokio::task::JoinSet;
+
+const FOLDER: &str = "large";
+
+/// Bytes of a GET, and how many are under way at once.
+const WAYS: [(u64, usize); 4] = [(1 << 20, 4), (1 << 20, 16), (4 << 20, 4), (8 << 20, 8)];
+
+/// Fills the store with large bundles and reads all of them in several ways. The best of them is
+/// the limit.
+pub(crate) async fn measure(
+    store: &Store,
+    amount: &Amount,
+    numbers: &mut Numbers,
+) -> io::Result<()> {
+    let bucket = store.bucket_in(FOLDER)?;
+    let archive = fill(&bucket, &Shape::few_large(amount.read_bytes)).await?;
+    let mut listing = bucket.list(None, None, Purpose::Check);
+    let mut objects = Vec::new();
+    while let Some(entry) = listing.next().await.map_err(io::Error::other)? {
+        if entry.name.as_str().starts_with("l0/") {
+            let path = Path::from(format!("{}{}", store.prefix(FOLDER), entry.name));
+            objects.push((path, entry.bytes));
+        }
+    }
+    let raw = store.raw()?;
+    let mut best = 0f64;
+    for (part, at_once) in WAYS {
+        let began = Instant::now();
+        let bytes = read(&raw, &objects, part, at_once).await?;
+        let rate = as_f64(bytes) / began.elapsed().as_secs_f64();
+        let name = format!("{}.raw_get_{}_mib_x{at_once}_bytes_per_s", store.name, part >> 20);
+        numbers.insert(name, rate);
+        best = best.max(rate);
+    }
+    numbers.insert(format!("{}.raw_get_best_bytes_per_s", store.name), best);
+    let stored = as_f64(archive.size.object_bytes()) / as_f64(archive.size.body_bytes);
+    numbers.insert(format!("{}.stored_per_body_byte", store.name), stored);
+    Ok(())
+}
+
+/// All bytes of all objects.
+async fn read(
+    store: &Arc<dyn ObjectStore>,
+    objects: &[(Path, u64)],
+    part: u64,
+    at_once: usize,
+) -> io::Result<u64> {
+    let parts = |(path, len): &(Path, u64)| {
+        let (path, len) = (path.clone(), *len);
+        (0..len.div_ceil(part)).map(move |at| (path.clone(), at * part..len.min((at + 1) * part)))
+    };
+    let mut left: VecDeque<(Path, Range<u64>)> = objects.iter().flat_map(parts).collect();
+    let mut under_way = JoinSet::new();
+    let mut bytes = 0;
+    loop {
+        while under_way.len() < at_once
+            && let Some((path, range)) = left.pop_front()
+        {
+            let store = Arc::clone(store);
+            under_way.spawn(async move { store.get_range(&path, range).await });
+        }
+        match under_way.join_next().await {
+            Some(outcome) => {
+                let got = outcome.map_err(io::Error::other)?.map_err(io::Error::other)?;
+                bytes += got.len() as u64;
+            }
+            None => return Ok(bytes),
+        }
+    }
+}
