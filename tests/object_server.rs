@@ -1,10 +1,16 @@
 //! The S3-compatible server of the tests: it behaves like a bucket, and fails as it is told.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test of a real server runs on the real clock"
+)]
 
 mod harness;
 
 use bytes::Bytes;
-use harness::s3::{Asked, Fault, Kind, Rule, Server, Which};
+use harness::s3::faults::{Fault, Rule};
+use harness::s3::request::{Asked, Kind, Which};
+use harness::s3::server::Server;
 use object_store::StaticCredentialProvider;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -26,7 +26,7 @@ mod old_data;
 mod process;
 mod raw;
 mod report;
-#[expect(clippy::unwrap_used, dead_code, unused_imports, reason = "the server of the tests")]
+#[expect(clippy::unwrap_used, dead_code, reason = "the server of the tests")]
 #[path = "../../tests/harness/s3/mod.rs"]
 mod s3;
 mod stores;

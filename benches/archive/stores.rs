@@ -152,7 +152,7 @@ pub(crate) fn asked_to_serve() -> Option<PathBuf> {
 /// # Errors
 /// When nobody can be told.
 pub(crate) fn serve_until_killed(folder: &Path) -> io::Result<()> {
-    let server = s3::Server::start_in(folder);
+    let server = s3::server::Server::start_in(folder);
     writeln!(io::stdout(), "{} {}", server.url(), server.endpoint())?;
     loop {
         std::thread::park();

@@ -111,7 +111,11 @@ impl Proof {
                 // What was committed after the checkpoint is not asked of it.
                 Change::Add(entry) => drop(entries.remove(&entry.object)),
                 Change::Remove(key) => drop(proven.remove(&key.object)),
-                Change::Start { .. } | Change::Forget(_) | Change::Lost { .. } => {}
+                Change::Start { .. }
+                | Change::Forget(_)
+                | Change::Lost { .. }
+                | Change::Summary(_)
+                | Change::NoSummary(_) => {}
             }
         }
         let pg = subject.pg;

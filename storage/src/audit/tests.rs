@@ -59,7 +59,11 @@ impl Group {
             match change {
                 Change::Add(entry) => drop(self.live.insert(entry.object, *entry)),
                 Change::Remove(key) => drop(self.live.remove(&key.object)),
-                Change::Start { .. } | Change::Forget(_) | Change::Lost { .. } => {}
+                Change::Start { .. }
+                | Change::Forget(_)
+                | Change::Lost { .. }
+                | Change::Summary(_)
+                | Change::NoSummary(_) => {}
             }
         }
         self.tiered = delta.to;

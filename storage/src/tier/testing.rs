@@ -1,6 +1,5 @@
 //! A log for tests and measurements of other crates: what an owner would have committed, as frames
 //! that a bundle takes.
-#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "these are tests")]
 
 use super::{BundleBuilder, BundleRefused, Frame};
 use crate::env::Timestamp;

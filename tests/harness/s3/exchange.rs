@@ -130,18 +130,16 @@ impl Shared {
         spoilt: Spoilt,
     ) -> io::Result<Result<Answer, Refused>> {
         let etag = format!("\"{:016x}\"", crc_fast::checksum(TAG, &sent));
-        let new = match asked.operation {
-            Operation::Put { .. } | Operation::Part { .. } => Some(self.body(sent.clone())?),
-            _ => None,
-        };
-        let joined = match &asked.operation {
-            Operation::Complete { upload, .. } => match self.joined(asked, upload, &sent)? {
+        let body = if let Operation::Complete { upload, .. } = &asked.operation {
+            match self.joined(asked, upload, &sent)? {
                 Ok(body) => Some(body),
                 Err(refused) => return Ok(Err(refused)),
-            },
-            _ => None,
+            }
+        } else if matches!(asked.operation, Operation::Put { .. } | Operation::Part { .. }) {
+            Some(self.body(sent)?)
+        } else {
+            None
         };
-        let body = new.or(joined);
         let mut objects = self.objects.lock().unwrap();
         if !objects.is_up {
             return Err(closed());

@@ -169,19 +169,14 @@ impl Fate {
     }
 
     pub(super) fn delay(&self) -> Duration {
-        let delays = self.faults.iter().filter_map(|(_, fault)| match fault {
-            Fault::Delay(time) => Some(*time),
-            _ => None,
-        });
-        delays.sum()
+        let delay =
+            |fault: Fault| if let Fault::Delay(time) = fault { time } else { Duration::ZERO };
+        self.faults.iter().map(|(_, fault)| delay(*fault)).sum()
     }
 
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
-        let rates = self.faults.iter().filter_map(|(_, fault)| match fault {
-            Fault::Slow(rate) => Some(*rate),
-            _ => None,
-        });
-        rates.min()
+        let rate = |fault: Fault| if let Fault::Slow(rate) = fault { Some(rate) } else { None };
+        self.faults.iter().filter_map(|(_, fault)| rate(*fault)).min()
     }
 
     /// Whether the client is kept from a whole and true answer.

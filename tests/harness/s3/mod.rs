@@ -14,17 +14,14 @@
 //! ```
 //!
 //! INV-S3-1: of PUTs that may only create, exactly one succeeds as long as the object is there.
-//! INV-S3-2: after [`Server::down`] has returned, nothing changes until [`Server::up`].
+//! INV-S3-2: after [`server::Server::down`] has returned, nothing changes until
+//! [`server::Server::up`].
 mod answer;
 mod body;
 mod counts;
 mod date;
 mod exchange;
-mod faults;
+pub(crate) mod faults;
 mod objects;
-mod request;
-mod server;
-
-pub(crate) use faults::{Fault, Rule};
-pub(crate) use request::{Asked, Kind, Which};
-pub(crate) use server::Server;
+pub(crate) mod request;
+pub(crate) mod server;

@@ -134,10 +134,8 @@ pub(super) fn parse<B>(request: &Request<B>, prefix: &str) -> Asked {
     } else {
         of_object(request, &query)
     };
-    let keys = match &operation {
-        Operation::List(list) => vec![list.prefix.clone()],
-        _ => vec![key.to_owned()],
-    };
+    let subject = if let Operation::List(list) = &operation { &list.prefix } else { key };
+    let keys = vec![subject.to_owned()];
     let bucket = bucket.to_owned();
     let mut asked = Asked { kind, names: Vec::new(), bucket, keys: Vec::new(), operation };
     asked.about(keys, prefix);

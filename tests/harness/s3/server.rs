@@ -162,7 +162,7 @@ impl Server {
     }
 
     /// All counts, by kind and folder.
-    pub(crate) fn counts(&self) -> Vec<(super::Kind, String, Count)> {
+    pub(crate) fn counts(&self) -> Vec<(super::request::Kind, String, Count)> {
         self.shared.counts.lock().unwrap().rows()
     }
 

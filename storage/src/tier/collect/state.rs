@@ -32,6 +32,7 @@ impl References {
         objects.extend(root.pages.iter().map(|page| page.page.object));
         objects.extend(root.starts.iter().map(|page| page.page.object));
         objects.extend(overlay.added.values().map(|entry| entry.object));
+        objects.extend(overlay.all_summaries(root).iter().map(|summary| summary.object));
         References { epoch, tiered: overlay.tiered, objects }
     }
 

@@ -42,7 +42,11 @@ impl Committed {
             match change {
                 Change::Add(entry) => added.push(proven(pg, entry, digest(entry))),
                 Change::Remove(key) => removed.push(key.object),
-                Change::Start { .. } | Change::Forget(_) | Change::Lost { .. } => {}
+                Change::Start { .. }
+                | Change::Forget(_)
+                | Change::Lost { .. }
+                | Change::Summary(_)
+                | Change::NoSummary(_) => {}
             }
         }
         Committed { from: delta.from, to: delta.to, chain, added, removed }
