@@ -1,12 +1,12 @@
 //! The consumption machine without its log: a receive and its acknowledgements.
 
 use super::Bench;
-use gateway::history::{Look, Scan};
 use gateway::consume::GroupUid;
 use gateway::consume::filter::{Filter, FilterLanguage};
 use gateway::consume::handle::Claim;
 use gateway::consume::ops::{Op, Spans, Step};
 use gateway::consume::state::{Ask, Candidate, CursorId, QueueIndex, Start, State};
+use gateway::history::{Look, Scan};
 use std::ops::ControlFlow;
 use storage::env::Timestamp;
 use storage::{Lsn, QueueOffset, QueueUid};

@@ -202,3 +202,107 @@ impl Summary {
 pub const fn summary_key(run: &RunEntry) -> SummaryKey {
     (run.from, run.object.id, run.object.nonce)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::{Origin, Window};
+    use super::super::sample::{BodyIsKey, Object, SampleLog, key};
+    use super::super::{Follows, Knowledge, ObjectWriter};
+    use super::*;
+    use crate::env::Timestamp;
+    use crate::format::object::{Properties, SummaryRead, SummaryTable, objects_with};
+    use std::time::Duration;
+
+    fn runs(level: u8, count: u64) -> Vec<(RunEntry, Tail, Object)> {
+        let mut log = SampleLog::new(1);
+        let mut run = |at: u64| {
+            for number in 0..400 {
+                log.message(1, 0, format!("{at} {number}").as_bytes());
+                log.message(2, 0, b"everywhere");
+            }
+            log.cut();
+            let mut writer = ObjectWriter::new(ObjectId { id: at, nonce: 1 }, level);
+            writer.begin(log.pg, Epoch(1), log.from).unwrap();
+            writer.range(log.end, 0, 0, 0);
+            let mut messages = log.records.clone();
+            messages.sort_by_key(|record| (record.queue, record.offset));
+            for message in &messages {
+                let mut keys = Vec::new();
+                BodyIsKey.keys(message, &mut keys);
+                writer.message(message, Follows::Directly, &keys).unwrap();
+            }
+            let (finished, parts) = writer.finish(&Properties::default()).unwrap();
+            let window = Window::of(Timestamp(0), Duration::from_secs(100));
+            let origin = match level {
+                0 => Origin::Bundle { session: 1 },
+                _ => Origin::Run { level, epoch: Epoch(1), window },
+            };
+            let entry = RunEntry::of(&finished.tail, log.pg, origin).unwrap();
+            log.go_on();
+            (entry, finished.tail, Object::of(&parts))
+        };
+        (0..count).map(&mut run).collect()
+    }
+
+    fn summary(runs: &[(RunEntry, Tail, Object)]) -> Result<Summary, SummaryRefused> {
+        let runs: Vec<(RunEntry, &Tail)> = runs.iter().map(|(run, tail, _)| (*run, tail)).collect();
+        Summary::new(PgId::new(1).unwrap(), Epoch(2), ObjectId { id: 70, nonce: 2 }, &runs)
+    }
+
+    #[test]
+    fn every_key_of_every_run_is_in_it_and_no_place_of_the_log() {
+        let runs = runs(1, 5);
+        let mut summary = summary(&runs).unwrap();
+        assert_eq!(summary.feed(&Bytes::new()), Err(SummaryRefused::NotAsked));
+        let mut bytes = Vec::new();
+        let reference = loop {
+            match summary.step() {
+                SummaryStep::Read { input, span } => {
+                    summary.feed(&runs[input].2.get(span)).unwrap();
+                }
+                SummaryStep::Write(part) => bytes.extend_from_slice(&part),
+                SummaryStep::Done(reference) => break reference,
+            }
+        };
+        assert_eq!((reference.objects, reference.len), (5, bytes.len() as u64));
+        // Two keys a message are in the objects; what is of a place in the log is not in this.
+        assert!(bytes.len() < 5 * 401 * 9, "{}", bytes.len());
+        let bytes = Bytes::from(bytes);
+        let read = SummaryTable::read(&bytes, reference.len, (70, 2)).unwrap();
+        let SummaryRead::Whole(table) = read else { panic!("{read:?}") };
+        let keys: Vec<SummaryKey> = runs.iter().map(|(run, ..)| summary_key(run)).collect();
+        assert_eq!(table.objects, keys);
+        let find = |body: &str| {
+            let hash = key(body.as_bytes());
+            let span = table.partition(hash).unwrap();
+            let part = bytes.slice(span.at as usize..span.end() as usize);
+            objects_with(&part, hash).unwrap()
+        };
+        for at in 0..5 {
+            assert!((0..400).step_by(7).all(|number| find(&format!("{at} {number}")) == [at]));
+        }
+        assert_eq!(find("everywhere"), [0, 1, 2, 3, 4]);
+        assert!(find("nowhere").is_empty());
+    }
+
+    #[test]
+    fn bundles_and_runs_out_of_order_are_refused() {
+        assert_eq!(summary(&[]).err(), Some(SummaryRefused::Input(0)));
+        assert_eq!(summary(&runs(0, 1)).err(), Some(SummaryRefused::Input(0)));
+        let mut turned = runs(1, 3);
+        turned.swap(1, 2);
+        assert_eq!(summary(&turned).err(), Some(SummaryRefused::Input(2)));
+    }
+
+    #[test]
+    fn a_damaged_page_is_named() {
+        let runs = runs(1, 2);
+        let mut summary = summary(&runs).unwrap();
+        let SummaryStep::Read { input, span } = summary.step() else { panic!("it reads first") };
+        let mut bytes = runs[input].2.get(span).to_vec();
+        assert!(summary.feed(&Bytes::from(bytes[1..].to_vec())).is_err());
+        bytes[9] ^= 1;
+        let refused = summary.feed(&Bytes::from(bytes));
+        assert!(matches!(refused, Err(SummaryRefused::Damaged { .. })), "{refused:?}");
+    }
+}
