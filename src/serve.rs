@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use gateway::listen::TlsFiles;
 use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings, TieringSettings};
-use gateway::{Addresses, Buckets, Gateway, StartError};
+use gateway::{Addresses, Gateway, StartError};
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -200,22 +200,21 @@ fn try_run(serve: Serve) -> anyhow::Result<()> {
 
 async fn serve_until_told(serve: Serve) -> anyhow::Result<bool> {
     let (data, store, env) = (serve.data.clone(), serve.store_url(), Env::system());
-    let buckets = open_buckets(&store, &env).await?;
-    let gateway = Gateway::start(serve.settings(), buckets, env).await?;
+    let bucket = open_bucket(&store, &env).await?;
+    let gateway = Gateway::start(serve.settings(), bucket, env).await?;
     announce(gateway.addresses(), &data)?;
     told_to_stop().await?;
     tracing::info!("stopping");
     Ok(tokio::time::timeout(STOP_TIME_MAX, gateway.stop()).await.is_ok())
 }
 
-/// The clients of the object store, with this machine's credentials.
-async fn open_buckets(store: &StoreUrl, env: &Env) -> Result<Buckets, StartError> {
+/// The object store, with this machine's credentials.
+async fn open_bucket(store: &StoreUrl, env: &Env) -> Result<Bucket, StartError> {
     let access = match store {
         StoreUrl::Folder(_) => None,
         StoreUrl::S3 { .. } => Some(bucket::Access::of_environment(env.clone()).await.for_data()),
     };
-    let open = || Bucket::open(store, access.clone(), env.clone());
-    let opened = open().and_then(|hot| Ok(Buckets { hot, cold: open()? }));
+    let opened = Bucket::open(store, access, env.clone());
     opened.map_err(|source| StartError::Store { address: store.to_string(), source })
 }
 

@@ -13,8 +13,8 @@
 mod guard_counts;
 
 use client::{Config, Endpoint, Filter, Message, Producer, Receive, SimpleConsumer};
+use gateway::Gateway;
 use gateway::settings::{Listen, Settings};
-use gateway::{Buckets, Gateway};
 use guard_counts::{Counts, not_counted};
 use protocol::stored::StoredMessage;
 use std::net::SocketAddr;
@@ -46,8 +46,8 @@ fn a_message_costs_no_more_allocations_and_copies_than_it_did() {
         ..Settings::embedded(folder.path().to_path_buf())
     };
     let store = StoreUrl::Folder(folder.path().join("store"));
-    let buckets = Buckets::one(Bucket::open(&store, None, Env::system()).unwrap());
-    let gateway = server.block_on(Gateway::start(settings, buckets, Env::system())).unwrap();
+    let bucket = Bucket::open(&store, None, Env::system()).unwrap();
+    let gateway = server.block_on(Gateway::start(settings, bucket, Env::system())).unwrap();
     let (grpc, http) = (gateway.addresses().grpc, gateway.addresses().http.to_string());
     let made = Command::new(env!("CARGO_BIN_EXE_stratamq"))
         .args(["topic", "create", "guarded", "--admin", &http])

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use client::{Config, Delivery, Filter, Message, Producer, Receive, SimpleConsumer};
+use gateway::Gateway;
 use gateway::observe::names::{self, Kind, Metric};
 use gateway::settings::{JournalSettings, Listen, Settings};
-use gateway::{Buckets, Gateway};
 use metadata::model::TopicSpec;
 use protocol::names::TopicName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,8 +87,8 @@ async fn gateway(folder: &Path) -> Gateway {
         ..Settings::embedded(folder.to_owned())
     };
     let store = StoreUrl::Folder(folder.join("store"));
-    let buckets = Buckets::one(Bucket::open(&store, None, Env::system()).unwrap());
-    let gateway = Gateway::start(settings, buckets, Env::system()).await.unwrap();
+    let bucket = Bucket::open(&store, None, Env::system()).unwrap();
+    let gateway = Gateway::start(settings, bucket, Env::system()).await.unwrap();
     let topic = TopicSpec::new(TopicName::parse(TOPIC).unwrap());
     gateway.broker().catalog.create_topic(topic).await.unwrap();
     gateway

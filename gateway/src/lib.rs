@@ -22,4 +22,3 @@ mod varint;
 
 pub use broker::{Addresses, Broker};
 pub use gateway::{Gateway, StartError};
-pub use tiering::Buckets;

@@ -171,7 +171,11 @@ impl Group {
                 Change::Remove(key) => {
                     self.entries.remove(key);
                 }
-                Change::Start { .. } | Change::Forget(_) | Change::Lost { .. } => {}
+                Change::Start { .. }
+                | Change::Forget(_)
+                | Change::Lost { .. }
+                | Change::Summary(_)
+                | Change::NoSummary(_) => {}
             }
         }
         let bytes = Bytes::from(Delta { from: self.tiered, to, changes }.encode());

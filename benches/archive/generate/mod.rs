@@ -238,7 +238,10 @@ impl Size {
         let level = match name {
             ObjectName::Bundle { .. } => 0,
             ObjectName::Run { level, .. } => *level,
-            ObjectName::Page { .. } | ObjectName::Root { .. } => return,
+            ObjectName::Page { .. }
+            | ObjectName::Keys { .. }
+            | ObjectName::Root { .. }
+            | ObjectName::Snapshot { .. } => return,
         };
         let known = self.levels.entry(level).or_default();
         known.0 += 1;

@@ -472,7 +472,7 @@ async fn a_job_fails_where_something_goes_while_it_is_at_work() {
     };
     let why = |text: &str| JobState::Failed(text.to_owned());
     work("j", into(Destination::Topic(to.name.clone()))).await;
-    world.catalog.delete_topic(&to.name).await.unwrap();
+    world.catalog.delete_topic(&to.name, None).await.unwrap();
     assert_eq!(world.over("j").await.state, why("topic to does not exist any more"));
     work("k", into(Destination::Group(readers.name.clone()))).await;
     let replayed = world.catalog.group("readers").unwrap().replayed(&from)[0];
@@ -483,7 +483,7 @@ async fn a_job_fails_where_something_goes_while_it_is_at_work() {
     assert_eq!(world.over("k").await.state, why("group readers does not exist any more"));
     world.group("readers").await;
     work("l", into(Destination::Group(group("readers")))).await;
-    world.catalog.delete_topic(&from.name).await.unwrap();
+    world.catalog.delete_topic(&from.name, None).await.unwrap();
     assert_eq!(world.over("l").await.state, why("topic from does not exist any more"));
     gateway.stop().await;
 }

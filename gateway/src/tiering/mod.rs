@@ -20,5 +20,5 @@ mod view;
 pub use handle::Handle;
 pub use keys::key_hash;
 pub use recover::RecoverFailed;
-pub use start::{Buckets, Tiering, TieringRefused};
 pub(crate) use start::{Open, Ready};
+pub use start::{Tiering, TieringRefused};

@@ -29,22 +29,6 @@ const RECOVERED_AT_ONCE: usize = 16;
 /// The folder of the disk cache, below the data folder.
 const CACHE: &str = "cache";
 
-/// Two clients of one bucket, with connections of their own: catching up takes none from the uploads.
-#[derive(Clone, Debug)]
-pub struct Buckets {
-    /// For what somebody waits for.
-    pub hot: Bucket,
-    /// For what may take its time.
-    pub cold: Bucket,
-}
-
-impl Buckets {
-    /// One client for both.
-    pub fn one(bucket: Bucket) -> Buckets {
-        Buckets { hot: bucket.clone(), cold: bucket }
-    }
-}
-
 /// Why there is no way into the bucket, or out of it.
 #[derive(Debug, thiserror::Error)]
 pub enum TieringRefused {
@@ -71,7 +55,7 @@ pub enum TieringRefused {
 
 /// The bucket, opened and found to be of use.
 pub(crate) struct Open {
-    buckets: Buckets,
+    bucket: Bucket,
     reader: Reader,
     env: Env,
 }
@@ -95,12 +79,12 @@ pub(crate) struct Prepared {
 impl Open {
     /// Looks whether the bucket is there and does what is needed of it.
     pub(crate) async fn new(
-        buckets: Buckets,
+        bucket: Bucket,
         settings: &Settings,
         env: &Env,
     ) -> Result<Open, TieringRefused> {
-        let address = || buckets.hot.address().to_owned();
-        let probed = buckets.hot.probe().await;
+        let address = || bucket.address().to_owned();
+        let probed = bucket.probe().await;
         let can = probed.map_err(|source| TieringRefused::Probe { address: address(), source })?;
         let Capabilities { create_only, lists_at_once, put_time, .. } = can;
         let put_ms = put_time.as_millis() as u64;
@@ -112,10 +96,10 @@ impl Open {
             disk: (tiering.cache_disk > 0).then_some(disk),
             ..ReaderConfig::default()
         };
-        let reader = Reader::open(buckets.cold.clone(), config, env).await;
+        let reader = Reader::open(&bucket, config, env).await;
         let reader =
             reader.map_err(|source| TieringRefused::Reader { address: address(), source })?;
-        Ok(Open { buckets, reader, env: env.clone() })
+        Ok(Open { bucket, reader, env: env.clone() })
     }
 
     /// Recovers every placement group that was opened.
@@ -124,11 +108,11 @@ impl Open {
         opened: Vec<Opened>,
         catalog: &Catalog,
     ) -> Result<(Vec<Ready>, Prepared), TieringRefused> {
-        let one = |opened| recover(opened, &self.reader, &self.buckets.hot, catalog, &self.env);
+        let one = |opened| recover(opened, &self.reader, &self.bucket, catalog, &self.env);
         let recovered: Vec<Recovered> =
             stream::iter(opened).map(one).buffered(RECOVERED_AT_ONCE).try_collect().await?;
         let ids = ObjectIds::new(catalog.clone(), self.env.clone());
-        let (bucket, reader) = (self.buckets.hot.clone(), self.reader.clone());
+        let (bucket, reader) = (self.bucket.clone(), self.reader.clone());
         let mut ledger = Ledger::new(catalog.clone(), bucket, reader, ids.clone());
         let (lanes, mut applied, mut ready) = (Lanes::default(), BTreeMap::new(), Vec::new());
         for Recovered { history, replay, lane, record, revision, view } in recovered {
@@ -148,7 +132,7 @@ impl Open {
 pub struct Tiering {
     handle: Handle,
     lanes: Lanes,
-    buckets: Buckets,
+    bucket: Bucket,
     reader: Reader,
 }
 
@@ -162,7 +146,7 @@ impl Prepared {
         store: &Store,
         consume: &Consume,
     ) -> (Tiering, Vec<JoinHandle<()>>) {
-        let Prepared { open: Open { buckets, reader, env }, lanes, ledger, ids, applied } = self;
+        let Prepared { open: Open { bucket, reader, env }, lanes, ledger, ids, applied } = self;
         let (handle, inbox) = channel(lanes.clone());
         let (bytes, age) = (settings.tiering.bundle_bytes, settings.tiering.bundle_age);
         let words =
@@ -172,7 +156,7 @@ impl Prepared {
             env: env.clone(),
             catalog: catalog.clone(),
             store: store.clone(),
-            bucket: buckets.hot.clone(),
+            bucket: bucket.clone(),
             ids: ids.clone(),
             ledger,
             lanes: lanes.clone(),
@@ -185,7 +169,7 @@ impl Prepared {
         let snapshots = Snapshots {
             env: env.clone(),
             consume: consume.clone(),
-            bucket: buckets.cold.clone(),
+            bucket: bucket.clone(),
             ids,
             handle: handle.clone(),
         };
@@ -193,7 +177,7 @@ impl Prepared {
             let applied = applied.get(&lane.pg()).copied().unwrap_or_default();
             tasks.push(env.spawn("snapshots", snapshots.clone().keep(lane, applied)));
         }
-        (Tiering { handle, lanes, buckets, reader }, tasks)
+        (Tiering { handle, lanes, bucket, reader }, tasks)
     }
 }
 
@@ -215,19 +199,12 @@ impl Tiering {
 
     /// What the bucket was asked, a row for each pair of purpose and kind that was used.
     pub fn usage(&self) -> Vec<Usage> {
-        let mut rows: BTreeMap<(usize, usize), Usage> = BTreeMap::new();
-        for bucket in [&self.buckets.hot, &self.buckets.cold] {
-            for usage in bucket.usage() {
-                let row = (usage.purpose as usize, usage.kind as usize);
-                rows.entry(row).and_modify(|sum| sum.add(&usage)).or_insert(usage);
-            }
-        }
-        rows.into_values().collect()
+        self.bucket.usage()
     }
 
     /// Whether the bucket answers.
     pub fn health(&self) -> Health {
-        self.buckets.hot.health()
+        self.bucket.health()
     }
 
     /// What the caches were asked.

@@ -6,7 +6,7 @@ use super::*;
 use crate::consume::Position;
 use crate::produce::{MessageKind, Outgoing, QueueKey};
 use crate::settings::{JournalSettings, Listen, Settings};
-use crate::{Broker, Buckets, Gateway};
+use crate::{Broker, Gateway};
 use metadata::CatalogError;
 use metadata::model::{Group, Span, Topic, TopicSpec};
 use protocol::names::{GroupName, TopicName};
@@ -40,9 +40,9 @@ impl World {
         // The clock stands still unless it is moved, so nothing may wait for its age.
         settings.tiering.bundle_age = Duration::ZERO;
         let faults = Faults::seeded(1, Env::system());
-        let buckets = Buckets::one(Bucket::faulty(&faults, Env::system()));
+        let bucket = Bucket::faulty(&faults, Env::system());
         let gateway =
-            Gateway::start(settings, buckets, Env::with_clock(clock.clone())).await.unwrap();
+            Gateway::start(settings, bucket, Env::with_clock(clock.clone())).await.unwrap();
         World { gateway, clock, faults, _data: data }
     }
 

@@ -1,11 +1,11 @@
 //! A gateway, and a client that speaks to it in frames.
 
 use bytes::BytesMut;
+use gateway::Gateway;
 use gateway::consume::filter::{Filter, FilterLanguage};
 use gateway::consume::{Invisible, Receive};
 use gateway::produce::{MessageKind, Outgoing, QueueKey};
 use gateway::settings::{JournalSettings, Listen, Settings};
-use gateway::{Buckets, Gateway};
 use protocol::names::GroupName;
 use protocol::remoting::body::{KvTable, TopicStatsTable};
 use protocol::remoting::{self, Encoding, ExtFields, Frame, RequestCode, ResponseCode};
@@ -40,8 +40,8 @@ impl World {
         settings.listen = Listen { grpc: any, nameserver: any, broker: any, http: any };
         settings.journal = JournalSettings::of_capacity(128 << 20);
         change(&mut settings);
-        let buckets = Buckets::one(Bucket::in_memory(Env::system()));
-        let gateway = Gateway::start(settings, buckets, Env::system()).await.unwrap();
+        let bucket = Bucket::in_memory(Env::system());
+        let gateway = Gateway::start(settings, bucket, Env::system()).await.unwrap();
         World { gateway, _data: data }
     }
 

@@ -4,7 +4,7 @@ use gateway::consume::filter::{Filter, FilterLanguage};
 use gateway::consume::{Delivery, Invisible, Receive};
 use gateway::produce::{MessageKind, Outgoing, QueueKey, SendRefused, Sent};
 use gateway::settings::{JournalSettings, Listen, Settings};
-use gateway::{Broker, Buckets, Gateway};
+use gateway::{Broker, Gateway};
 use metadata::model::{Durability, Group, Topic, TopicSpec};
 use protocol::names::{GroupName, TopicName};
 use protocol::stored::{Properties, StoredMessage, SysFlag, property};
@@ -168,5 +168,5 @@ async fn begin(data: &tempfile::TempDir, bucket: &Bucket, change: fn(&mut Settin
     settings.tiering.bundle_age = Duration::from_millis(50);
     settings.tiering.keep_bytes = 0;
     change(&mut settings);
-    Gateway::start(settings, Buckets::one(bucket.clone()), Env::system()).await.unwrap()
+    Gateway::start(settings, bucket.clone(), Env::system()).await.unwrap()
 }

@@ -109,7 +109,12 @@ impl Names {
                 let newest = self.roots.entry(pg).or_insert((epoch, id));
                 *newest = (epoch, id).max(*newest);
             }
-            Ok(ObjectName::Run { .. } | ObjectName::Page { .. } | ObjectName::Snapshot { .. })
+            Ok(
+                ObjectName::Run { .. }
+                | ObjectName::Page { .. }
+                | ObjectName::Keys { .. }
+                | ObjectName::Snapshot { .. },
+            )
             | Err(_) => {}
         }
     }

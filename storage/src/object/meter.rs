@@ -110,16 +110,6 @@ pub struct Usage {
     pub received_bytes: u64,
 }
 
-impl Usage {
-    /// Adds what another client was asked of the same kind for the same purpose.
-    pub fn add(&mut self, other: &Usage) {
-        self.requests += other.requests;
-        self.failures += other.failures;
-        self.sent_bytes += other.sent_bytes;
-        self.received_bytes += other.received_bytes;
-    }
-}
-
 #[derive(Debug, Default)]
 struct Cell {
     requests: AtomicU64,

@@ -236,7 +236,7 @@ async fn an_upload_is_stored_as_it_was_pushed() {
             let content: Vec<u8> = (0..len as u32).map(|at| (at >> 3) as u8).collect();
             let mut upload = bucket.upload(name("object"), Purpose::Compaction);
             for some in content.chunks(3 << 20) {
-                upload.push(bytes::Bytes::copy_from_slice(some)).await.unwrap();
+                upload.push(Bytes::copy_from_slice(some)).await.unwrap();
             }
             let stored = upload.finish().await.unwrap();
             assert_eq!(stored.bytes, len as u64);

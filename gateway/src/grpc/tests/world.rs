@@ -2,7 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::settings::{JournalSettings, Settings};
-use crate::tiering::Buckets;
+
 use bytes::Bytes;
 use metadata::model::{Permission, TopicKind, TopicSpec};
 use protocol::grpc::v2::messaging_service_client::MessagingServiceClient;
@@ -45,8 +45,8 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Settings)) -> World {
     (listen.grpc, listen.nameserver, listen.broker, listen.http) = (free, free, free, free);
     settings.journal = JournalSettings::of_capacity(128 << 20);
     change(&mut settings);
-    let buckets = Buckets::one(Bucket::in_memory(Env::system()));
-    let gateway = Gateway::start(settings, buckets, Env::system()).await.unwrap();
+    let bucket = Bucket::in_memory(Env::system());
+    let gateway = Gateway::start(settings, bucket, Env::system()).await.unwrap();
     let routes = crate::grpc::service(gateway.broker().clone());
     let limit = 64 << 20;
     let client = MessagingServiceClient::new(routes)
