@@ -6,6 +6,7 @@ use metadata::Catalog;
 use std::collections::HashMap;
 use storage::format::object::{KeyHash, Properties, Record};
 use storage::format::{Epoch, Lsn, PgId, QueueOffset, QueueUid};
+use storage::tier::proof::{Digest, Digester};
 use storage::tier::{Bundle, BundleBuilder, BundleRefused, Knowledge, ObjectId};
 use storage::{Log, Piece, ReadError};
 
@@ -43,6 +44,8 @@ pub(super) struct Built {
     pub(super) bundle: Bundle,
     /// Ends and chains there, of the placement groups that are in it.
     pub(super) ends: Vec<(PgId, Lsn, u32)>,
+    /// SHA-256 of all its bytes.
+    pub(super) digest: Digest,
 }
 
 /// Makes a bundle of at most `bytes_max` of the shares, in their order; `None` where they are empty.
@@ -70,7 +73,9 @@ pub(super) fn build(
     let opened = shares.iter().map(|share| (share.log.pg(), &share.opened)).collect();
     // The catalog is asked after the logs: a queue with records that it does not name was deleted.
     let bundle = builder.finish(id, properties, &Known { catalog, opened })?;
-    Ok(Some(Built { bundle, ends }))
+    let mut digester = Digester::default();
+    bundle.parts.iter().for_each(|part| digester.update(part));
+    Ok(Some(Built { bundle, ends, digest: digester.finish() }))
 }
 
 /// How far the share was taken, and the chain there; `None` where nothing was.

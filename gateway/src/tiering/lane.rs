@@ -26,6 +26,8 @@ pub(super) struct Lane {
 struct State {
     /// Chain where the last bundle ends that was built.
     chain: u32,
+    /// Chain at the end of what is committed.
+    committed_chain: u32,
     /// The newest Q_OPEN records in bundles that were built.
     opened: HashMap<QueueUid, QueueOffset>,
     /// Where queues go on behind what is committed.
@@ -38,7 +40,13 @@ impl Lane {
         let opened = ends.iter().filter_map(|end| Some((end.queue, end.opened?.next))).collect();
         let ends = ends.iter().map(|end| (end.queue, (end.next, end.opened))).collect();
         let (epoch, awaited) = (log.epoch(), AtomicU64::new(0));
-        Lane { log, epoch, view, awaited, state: Mutex::new(State { chain, opened, ends }) }
+        Lane {
+            log,
+            epoch,
+            view,
+            awaited,
+            state: Mutex::new(State { chain, committed_chain: chain, opened, ends }),
+        }
     }
 
     pub(super) fn pg(&self) -> PgId {
@@ -70,11 +78,17 @@ impl Lane {
         state.opened.extend(opened.map(|((_, queue), record)| (*queue, record.next)));
     }
 
-    /// A bundle is committed; `view` shows it.
-    pub(super) fn committed(&self, view: View, bundle: &Bundle) {
+    /// Chain at the end of what is committed.
+    pub(super) fn committed_chain(&self) -> u32 {
+        self.state.lock().committed_chain
+    }
+
+    /// A bundle is committed that ends where the chain is `chain`; `view` shows it.
+    pub(super) fn committed(&self, view: View, chain: u32, bundle: &Bundle) {
         let pg = self.pg();
         {
             let mut state = self.state.lock();
+            state.committed_chain = chain;
             for ((of, queue), record) in &bundle.opened {
                 if *of == pg {
                     let end = state.ends.entry(*queue).or_default();
@@ -105,13 +119,6 @@ impl Lane {
             opened: *opened,
         };
         (self.tiered(), state.ends.iter().map(end).collect())
-    }
-
-    /// Forgets queues that nobody holds.
-    pub(super) fn retain(&self, mut is_held: impl FnMut(QueueUid) -> bool) {
-        let mut state = self.state.lock();
-        state.ends.retain(|queue, _| is_held(*queue));
-        state.opened.retain(|queue, _| is_held(*queue));
     }
 
     /// Up to where somebody waits.

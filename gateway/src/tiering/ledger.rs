@@ -8,14 +8,16 @@ use super::ids::ObjectIds;
 use bytes::Bytes;
 use metadata::model::{PgRecord, SnapshotRef};
 use metadata::{Catalog, Commit, NotCommitted, Revision};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use storage::format::{Epoch, Lsn, PgId};
 use storage::object::{Bucket, Name, Purpose};
 use storage::reader::{ReadError, Reader, View};
+use storage::tier::ObjectId;
 use storage::tier::manifest::{
     Change, Delta, DeltaRefused, FoldRefused, PAGE_ENTRIES, PageSizes, START_PAGE_ENTRIES, fold,
     must_fold,
 };
+use storage::tier::proof::Digest;
 
 /// A change of one placement group's record.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Proposal {
     pub(crate) changes: Vec<Change>,
     /// A newer snapshot.
     pub(crate) snapshot: Option<SnapshotRef>,
+    /// Of objects that are added, where they are known.
+    pub(crate) digests: HashMap<ObjectId, Digest>,
 }
 
 /// Why a proposal was not committed.
@@ -56,6 +60,15 @@ pub(crate) enum LedgerRefused {
     Ids(#[from] metadata::Error),
 }
 
+/// What was committed.
+pub(super) struct Ledgered {
+    pub(super) record: PgRecord,
+    pub(super) revision: Revision,
+    pub(super) view: View,
+    pub(super) delta: Option<Delta>,
+    pub(super) digests: HashMap<ObjectId, Digest>,
+}
+
 /// What the owner knows of one placement group.
 struct Page {
     record: PgRecord,
@@ -82,21 +95,11 @@ impl Ledger {
         self.pages.insert(pg, Page { record, revision, view });
     }
 
-    /// The record as it was last committed; `None` where the placement group is not owned.
-    pub(super) fn record(&self, pg: PgId) -> Option<&PgRecord> {
-        self.pages.get(&pg).map(|page| &page.record)
-    }
-
-    /// The placement groups that are owned.
-    pub(super) fn pgs(&self) -> impl Iterator<Item = PgId> {
-        self.pages.keys().copied()
-    }
-
-    /// Commits, at most one proposal for a placement group; an answer for each, in order: the manifest afterwards.
+    /// Commits, at most one proposal for a placement group; an answer for each, in order.
     pub(super) async fn commit(
         &mut self,
         proposals: Vec<Proposal>,
-    ) -> Vec<Result<View, LedgerRefused>> {
+    ) -> Vec<Result<Ledgered, LedgerRefused>> {
         let mut prepared = Vec::with_capacity(proposals.len());
         for proposal in proposals {
             prepared.push(self.prepare(proposal).await);
@@ -118,12 +121,13 @@ impl Ledger {
         &mut self,
         next: Next,
         written: Option<Result<Revision, NotCommitted>>,
-    ) -> Result<View, LedgerRefused> {
-        let Next { pg, record, view, .. } = next;
+    ) -> Result<Ledgered, LedgerRefused> {
+        let Next { pg, record, view, delta, digests, .. } = next;
         match written {
             Some(Ok(revision)) => {
-                self.pages.insert(pg, Page { record, revision, view: view.clone() });
-                Ok(view)
+                let page = Page { record: record.clone(), revision, view: view.clone() };
+                self.pages.insert(pg, page);
+                Ok(Ledgered { record, revision, view, delta, digests })
             }
             Some(Err(NotCommitted::Moved(_))) | None => {
                 // Nobody else writes in this epoch, so the epoch is over.
@@ -136,12 +140,13 @@ impl Ledger {
 
     /// The record and the view that the proposal leads to.
     async fn prepare(&self, proposal: Proposal) -> Result<Next, LedgerRefused> {
-        let Proposal { pg, to, changes, snapshot } = proposal;
+        let Proposal { pg, to, changes, snapshot, digests } = proposal;
         let Page { record, revision, view } =
             self.pages.get(&pg).ok_or(LedgerRefused::NotOwner(pg))?;
         let mut record = record.clone();
         record.snapshot = snapshot.or(record.snapshot);
         let mut view = view.clone();
+        let mut committed = None;
         if to.is_some() || !changes.is_empty() {
             let delta = Delta { from: record.tiered, to: to.unwrap_or(record.tiered), changes };
             record.tiered = delta.to;
@@ -154,8 +159,9 @@ impl Ledger {
             } else {
                 record.deltas.push(bytes);
             }
+            committed = Some(delta);
         }
-        Ok(Next { pg, seen: *revision, record, view })
+        Ok(Next { pg, seen: *revision, record, view, delta: committed, digests })
     }
 
     /// Puts what the deltas say into pages, and stores them: the new root's name, and the view of it.
@@ -184,6 +190,8 @@ struct Next {
     seen: Revision,
     record: PgRecord,
     view: View,
+    delta: Option<Delta>,
+    digests: HashMap<ObjectId, Digest>,
 }
 
 impl Next {

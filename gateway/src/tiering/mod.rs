@@ -4,6 +4,7 @@
 //! [`plan`] decides when a bundle is due and of what; `build` makes one; `service` runs it all and is the only one that
 //! changes a placement group's record, through `ledger`. Others ask through a [`Handle`].
 mod build;
+mod copies;
 mod handle;
 mod ids;
 mod keys;
@@ -16,6 +17,7 @@ mod service;
 mod snapshots;
 mod start;
 mod view;
+mod witness;
 
 pub use handle::Handle;
 pub use keys::key_hash;

@@ -13,8 +13,9 @@ use super::build::{Built, NotBuilt, Share, build};
 use super::handle::{Ask, Inbox};
 use super::ids::ObjectIds;
 use super::lane::Lanes;
-use super::ledger::{Ledger, LedgerRefused, Proposal};
+use super::ledger::{Ledger, LedgerRefused, Ledgered, Proposal};
 use super::plan::{Pace, Plan};
+use super::witness::{Note, Notes};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use metadata::Catalog;
@@ -48,6 +49,7 @@ pub(super) struct Parts {
     pub(super) ids: ObjectIds,
     pub(super) ledger: Ledger,
     pub(super) lanes: Lanes,
+    pub(super) notes: Notes,
     /// This process: the folder of its bundles.
     pub(super) session: u64,
     pub(super) pace: Pace,
@@ -183,11 +185,7 @@ impl Service {
             for (proposal, answer) in left.into_iter().zip(answers) {
                 let pg = proposal.pg;
                 match answer {
-                    Ok(view) => {
-                        if let Some(lane) = self.parts.lanes.get(pg) {
-                            lane.committed(view, &uploaded.built.bundle);
-                        }
-                    }
+                    Ok(ledgered) => self.bundled(pg, ledgered, &uploaded.built),
                     Err(LedgerRefused::NotOwner(pg)) => self.lose(pg),
                     Err(refused) => {
                         let (bundle, error) = (&uploaded.name, Causes(&refused));
@@ -203,6 +201,19 @@ impl Service {
         }
         self.plan.ended();
         self.trim();
+    }
+
+    /// A bundle's part of a placement group is committed.
+    fn bundled(&self, pg: PgId, ledgered: Ledgered, built: &Built) {
+        let ends = built.ends.iter().find(|(of, ..)| *of == pg);
+        let (Some(lane), Some((.., chain))) = (self.parts.lanes.get(pg), ends) else { return };
+        lane.committed(ledgered.view.clone(), *chain, &built.bundle);
+        self.note(pg, ledgered, *chain);
+    }
+
+    fn note(&self, pg: PgId, ledgered: Ledgered, chain: u32) {
+        let Ledgered { record, revision, view, delta, digests } = ledgered;
+        self.parts.notes.tell(Note { pg, record, revision, view, delta, chain, digests });
     }
 
     /// Another gateway has the placement group.
@@ -234,15 +245,21 @@ impl Service {
                 let pg = proposal.pg;
                 let mut answers = self.parts.ledger.commit(vec![proposal]).await;
                 let Some(answer) = answers.pop() else { return };
-                match &answer {
-                    Ok(view) => {
+                let answer = match answer {
+                    Ok(ledgered) => {
+                        let view = ledgered.view.clone();
                         if let Some(lane) = self.parts.lanes.get(pg) {
                             lane.publish(view.clone());
+                            self.note(pg, ledgered, lane.committed_chain());
                         }
+                        Ok(view)
                     }
-                    Err(LedgerRefused::NotOwner(_)) => self.lose(pg),
-                    Err(_) => {}
-                }
+                    Err(LedgerRefused::NotOwner(_)) => {
+                        self.lose(pg);
+                        Err(LedgerRefused::NotOwner(pg))
+                    }
+                    Err(refused) => Err(refused),
+                };
                 // Nobody minds if the one who asked has gone.
                 let _ = reply.send(answer);
             }
@@ -283,7 +300,13 @@ impl Uploaded {
         let ObjectName::Bundle { session, .. } = self.name else { return None };
         let tail = &self.built.bundle.finished.tail;
         let entry = RunEntry::of(tail, pg, Origin::Bundle { session })?;
-        Some(Proposal { pg, to: Some(entry.to), changes: vec![Change::Add(entry)], snapshot: None })
+        Some(Proposal {
+            pg,
+            to: Some(entry.to),
+            changes: vec![Change::Add(entry)],
+            snapshot: None,
+            digests: [(entry.object, self.built.digest)].into(),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::consume::Consume;
 use crate::history::snapshot::{SectionKind, SnapshotFile, encode_queue_ends};
 use bytes::Bytes;
 use metadata::model::SnapshotRef;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Level;
@@ -86,7 +87,8 @@ impl Snapshots {
         let key = Name::parse(&object).expect("our names are names");
         self.bucket.create(&key, Bytes::from(file.encode()), Purpose::Snapshot).await?;
         let snapshot = Some(SnapshotRef { object, applied });
-        let proposal = Proposal { pg, to: None, changes: Vec::new(), snapshot };
+        let proposal =
+            Proposal { pg, to: None, changes: Vec::new(), snapshot, digests: HashMap::new() };
         self.handle.propose(proposal).await?;
         Ok(applied)
     }

@@ -1,5 +1,6 @@
 //! Tiering put together: the bucket looked at, the placement groups recovered, the tasks begun.
 
+use super::copies::copy_catalog;
 use super::handle::{Handle, channel};
 use super::ids::ObjectIds;
 use super::lane::Lanes;
@@ -8,6 +9,7 @@ use super::plan::Pace;
 use super::recover::{RecoverFailed, Recovered, recover};
 use super::service::{Parts, Service};
 use super::snapshots::Snapshots;
+use super::witness::{Note, Witness};
 use crate::consume::{Consume, Replay};
 use crate::history::History;
 use crate::ownership::Opened;
@@ -15,7 +17,8 @@ use crate::settings::Settings;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use metadata::Catalog;
 use metadata::model::Owner;
-use std::collections::BTreeMap;
+use metadata::rebuild::{KeepError, keep_pg};
+use std::collections::{BTreeMap, HashMap};
 use storage::Store;
 use storage::env::Env;
 use storage::format::object::Properties;
@@ -51,6 +54,20 @@ pub enum TieringRefused {
     /// A placement group.
     #[error(transparent)]
     Recover(#[from] RecoverFailed),
+    /// The metadata store gives no numbers.
+    #[error("no ids for objects")]
+    Ids {
+        /// Its words.
+        source: metadata::Error,
+    },
+    /// The bucket does not take the sign of a new epoch.
+    #[error("the object store {address}")]
+    Keep {
+        /// Where it is.
+        address: String,
+        /// Why.
+        source: KeepError,
+    },
 }
 
 /// The bucket, opened and found to be of use.
@@ -74,6 +91,8 @@ pub(crate) struct Prepared {
     ledger: Ledger,
     ids: ObjectIds,
     applied: BTreeMap<PgId, Lsn>,
+    /// Each placement group as it was opened.
+    notes: Vec<Note>,
 }
 
 impl Open {
@@ -102,6 +121,10 @@ impl Open {
         Ok(Open { bucket, reader, env: env.clone() })
     }
 
+    fn address(&self) -> String {
+        self.bucket.address().to_owned()
+    }
+
     /// Recovers every placement group that was opened.
     pub(crate) async fn recover(
         self,
@@ -114,16 +137,33 @@ impl Open {
         let ids = ObjectIds::new(catalog.clone(), self.env.clone());
         let (bucket, reader) = (self.bucket.clone(), self.reader.clone());
         let mut ledger = Ledger::new(catalog.clone(), bucket, reader, ids.clone());
-        let (lanes, mut applied, mut ready) = (Lanes::default(), BTreeMap::new(), Vec::new());
+        let (lanes, mut applied) = (Lanes::default(), BTreeMap::new());
+        let (mut ready, mut notes) = (Vec::new(), Vec::new());
         for Recovered { history, replay, lane, record, revision, view } in recovered {
             let pg = lane.pg();
+            // Before anything is acknowledged in it, the epoch leaves a sign.
+            let id = ids.one().await.map_err(|source| TieringRefused::Ids { source })?;
+            let chain = lane.committed_chain();
+            let kept = keep_pg(&self.bucket, pg, (&record, revision), Some(chain), id).await;
+            kept.map_err(|source| TieringRefused::Keep { address: self.address(), source })?;
+            let (digests, delta) = (HashMap::new(), None);
+            let first = record.clone();
+            notes.push(Note {
+                pg,
+                record: first,
+                revision,
+                view: view.clone(),
+                delta,
+                chain,
+                digests,
+            });
             let snapshot = record.snapshot.as_ref();
             applied.insert(pg, snapshot.map_or(pg.first_lsn(), |snapshot| snapshot.applied));
             lanes.add(lane);
             ledger.open(pg, record, revision, view);
             ready.push(Ready { pg, history, replay });
         }
-        Ok((ready, Prepared { open: self, lanes, ledger, ids, applied }))
+        Ok((ready, Prepared { open: self, lanes, ledger, ids, applied, notes }))
     }
 }
 
@@ -146,7 +186,11 @@ impl Prepared {
         store: &Store,
         consume: &Consume,
     ) -> (Tiering, Vec<JoinHandle<()>>) {
-        let Prepared { open: Open { bucket, reader, env }, lanes, ledger, ids, applied } = self;
+        let Prepared { open, lanes, ledger, ids, applied, notes: opened } = self;
+        let Open { bucket, reader, env } = open;
+        let (notes, witness) =
+            Witness::new(env.clone(), bucket.clone(), reader.clone(), ids.clone());
+        opened.into_iter().for_each(|note| notes.tell(note));
         let (handle, inbox) = channel(lanes.clone());
         let (bytes, age) = (settings.tiering.bundle_bytes, settings.tiering.bundle_age);
         let words =
@@ -160,12 +204,16 @@ impl Prepared {
             ids: ids.clone(),
             ledger,
             lanes: lanes.clone(),
+            notes,
             session: me.incarnation.0,
             pace: Pace { bytes, age, ..Pace::CALM },
             keep_bytes: settings.tiering.keep_bytes,
             properties: Properties(words.into()),
         };
         let mut tasks = vec![env.spawn("tiering", Service::new(parts, inbox).run())];
+        tasks.push(env.spawn("witness", witness.run()));
+        let copying = copy_catalog(env.clone(), catalog.clone(), bucket.clone());
+        tasks.push(env.spawn("copy catalog", copying));
         let snapshots = Snapshots {
             env: env.clone(),
             consume: consume.clone(),

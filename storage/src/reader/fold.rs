@@ -1,10 +1,10 @@
-//! What a fold of a view's deltas needs of the manifest.
+//! A view as a whole: what a fold of its deltas needs, and all that it names.
 
 use super::access::{AT_ONCE, Access};
 use super::error::ReadError;
 use super::handle::Reader;
 use super::view::View;
-use crate::tier::manifest::{Brought, PageSizes, RunPage, StartPage, touched};
+use crate::tier::manifest::{Brought, PageSizes, Query, RunEntry, RunPage, StartPage, touched};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 impl Reader {
@@ -15,6 +15,15 @@ impl Reader {
     pub async fn for_fold(&self, view: &View, sizes: PageSizes) -> Result<Brought, ReadError> {
         let view = view.clone();
         self.ask(move |access| async move { access.for_fold(&view, sizes).await }).await
+    }
+
+    /// Everything that a view names, in order of keys.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read.
+    pub async fn entries(&self, view: &View) -> Result<Vec<RunEntry>, ReadError> {
+        let view = view.clone();
+        self.ask(move |access| async move { access.select(&view, &Query::default()).await }).await
     }
 }
 
