@@ -53,7 +53,8 @@ impl Log {
 /// it does, and are heard only by their name, as in `debug,h2=debug`.
 fn log_filter(asked: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     let asked = if asked.trim().is_empty() { "info" } else { asked };
-    let libraries = "h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,rustls=info";
+    let libraries = "h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,rustls=info,\
+                     foyer_storage=warn,foyer_memory=warn";
     EnvFilter::builder().parse(format!("{libraries},{asked}"))
 }
 

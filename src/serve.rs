@@ -5,14 +5,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use gateway::listen::TlsFiles;
 use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings, TieringSettings};
-use gateway::{Addresses, Gateway, StartError};
+use gateway::tiering::{Locking, ObjectLocks};
+use gateway::{Addresses, Gateway, ObjectStore, StartError};
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
-use storage::env::Env;
-use storage::object::{Bucket, StoreUrl};
+use storage::env::{Env, Timestamp};
+use storage::object::{Bucket, Name, StoreUrl};
 
 /// The whole stop, from signal to exit.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -200,8 +202,8 @@ fn try_run(serve: Serve) -> anyhow::Result<()> {
 
 async fn serve_until_told(serve: Serve) -> anyhow::Result<bool> {
     let (data, store, env) = (serve.data.clone(), serve.store_url(), Env::system());
-    let bucket = open_bucket(&store, &env).await?;
-    let gateway = Gateway::start(serve.settings(), bucket, env).await?;
+    let store = open_store(&store, &env).await?;
+    let gateway = Gateway::start(serve.settings(), store, env).await?;
     announce(gateway.addresses(), &data)?;
     told_to_stop().await?;
     tracing::info!("stopping");
@@ -209,13 +211,30 @@ async fn serve_until_told(serve: Serve) -> anyhow::Result<bool> {
 }
 
 /// The object store, with this machine's credentials.
-async fn open_bucket(store: &StoreUrl, env: &Env) -> Result<Bucket, StartError> {
+async fn open_store(store: &StoreUrl, env: &Env) -> anyhow::Result<ObjectStore> {
     let access = match store {
         StoreUrl::Folder(_) => None,
         StoreUrl::S3 { .. } => Some(bucket::Access::of_environment(env.clone()).await.for_data()),
     };
     let opened = Bucket::open(store, access, env.clone());
-    opened.map_err(|source| StartError::Store { address: store.to_string(), source })
+    let fault = |source| StartError::Store { address: store.to_string(), source };
+    let bucket = opened.map_err(fault)?;
+    // A store that is not there, or does not say, is found out by the gateway's own look at it.
+    let locks = bucket::Locks::open(store, env).await.unwrap_or_default();
+    let locks = locks.map(|locks| Arc::new(Locks(locks)) as Arc<dyn ObjectLocks>);
+    Ok(ObjectStore { bucket, locks })
+}
+
+/// The store's locks, as a gateway asks for them.
+struct Locks(bucket::Locks);
+
+impl ObjectLocks for Locks {
+    fn lock_until<'a>(&'a self, name: &'a Name, until: Timestamp) -> Locking<'a> {
+        Box::pin(async move {
+            let locked = self.0.lock_until(name, until).await;
+            locked.map(drop).map_err(|error| error.to_string())
+        })
+    }
 }
 
 async fn told_to_stop() -> anyhow::Result<()> {

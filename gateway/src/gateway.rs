@@ -5,7 +5,7 @@ use crate::consume::Consume;
 use crate::listen::{Connection, Listener, TlsIdentity};
 use crate::ownership::{Owned, PlacementGroup};
 use crate::settings::{Listen, Settings};
-use crate::tiering::Ready;
+use crate::tiering::{ObjectStore, Ready};
 use crate::{admin, consume, group, grpc, observe, ownership, produce, remoting, replay, tiering};
 use metadata::Catalog;
 use metadata::model::{GatewayId, Incarnation, Owner, PgRecord, Record, key};
@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Env;
-use storage::object::Bucket;
 use storage::{Store, StoreConfig};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -133,7 +132,7 @@ impl Gateway {
     /// [`StartError`]; nothing is left running.
     pub async fn start(
         settings: Settings,
-        bucket: Bucket,
+        store: impl Into<ObjectStore>,
         env: Env,
     ) -> Result<Gateway, StartError> {
         settings.check().map_err(StartError::Settings)?;
@@ -141,7 +140,7 @@ impl Gateway {
         let tls = identity(&settings)?;
         // Ports first: the commonest fault is found before anything is written.
         let listeners = Listeners::bind(&settings, &tls, &env).await?;
-        let bucket = tiering::Open::new(bucket, &settings, &env).await?;
+        let bucket = tiering::Open::new(store.into(), &settings, &env).await?;
         let (broker, mut upkeep) = assemble(settings, bucket, listeners.addresses()?, &env).await?;
         upkeep.push(env.spawn("follow certificate", tls.follow(env.clone())));
         let fronts = TaskTracker::new();

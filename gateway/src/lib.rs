@@ -22,3 +22,4 @@ mod varint;
 
 pub use broker::{Addresses, Broker};
 pub use gateway::{Gateway, StartError};
+pub use tiering::ObjectStore;

@@ -11,6 +11,7 @@ mod keys;
 mod lane;
 mod ledger;
 mod load;
+mod lock;
 pub mod plan;
 mod recover;
 mod service;
@@ -21,6 +22,7 @@ mod witness;
 
 pub use handle::Handle;
 pub use keys::key_hash;
+pub use lock::{Locking, ObjectLocks, ObjectStore};
 pub use recover::RecoverFailed;
 pub(crate) use start::{Open, Ready};
 pub use start::{Tiering, TieringRefused};

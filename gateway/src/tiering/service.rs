@@ -14,6 +14,7 @@ use super::handle::{Ask, Inbox};
 use super::ids::ObjectIds;
 use super::lane::Lanes;
 use super::ledger::{Ledger, LedgerRefused, Ledgered, Proposal};
+use super::lock::Locker;
 use super::plan::{Pace, Plan};
 use super::witness::{Note, Notes};
 use futures_util::StreamExt;
@@ -50,6 +51,7 @@ pub(super) struct Parts {
     pub(super) ledger: Ledger,
     pub(super) lanes: Lanes,
     pub(super) notes: Notes,
+    pub(super) locker: Locker,
     /// This process: the folder of its bundles.
     pub(super) session: u64,
     pub(super) pace: Pace,
@@ -170,9 +172,13 @@ impl Service {
                 lane.took(*chain, &built.bundle);
             }
         }
-        let (bucket, env) = (self.parts.bucket.clone(), self.parts.env.clone());
-        let session = self.parts.session;
-        self.uploads.push_back(env.clone().spawn("upload", upload(bucket, env, session, built)));
+        let uploader = Uploader {
+            env: self.parts.env.clone(),
+            bucket: self.parts.bucket.clone(),
+            locker: self.parts.locker.clone(),
+            session: self.parts.session,
+        };
+        self.uploads.push_back(self.parts.env.spawn("upload", uploader.upload(built)));
     }
 
     /// Commits what an uploaded bundle has of each placement group, however long it takes.
@@ -278,19 +284,35 @@ async fn finished(
     }
 }
 
-/// Uploads until the store has it: what is uploaded is not made again.
-async fn upload(bucket: Bucket, env: Env, session: u64, built: Built) -> Uploaded {
-    let id: ObjectId = built.bundle.finished.id;
-    let name = ObjectName::Bundle { session, id };
-    let key = Name::parse(&name.to_string()).expect("our names are names");
-    loop {
-        match bucket.create(&key, built.bundle.parts.clone(), Purpose::Upload).await {
-            Ok(_) => return Uploaded { name, built },
-            Err(error) => {
-                tracing::warn!(bundle = %name, %error, "an upload is tried again");
-                env.sleep(AGAIN_AFTER).await;
-            }
+/// What an upload needs.
+struct Uploader {
+    env: Env,
+    bucket: Bucket,
+    locker: Locker,
+    session: u64,
+}
+
+impl Uploader {
+    /// Uploads until the store has it, and has it locked where it must: what is built is not built again.
+    async fn upload(self, built: Built) -> Uploaded {
+        let id: ObjectId = built.bundle.finished.id;
+        let name = ObjectName::Bundle { session: self.session, id };
+        let key = Name::parse(&name.to_string()).expect("our names are names");
+        loop {
+            let error = match self.store(&key, &built).await {
+                Ok(()) => return Uploaded { name, built },
+                Err(error) => error,
+            };
+            tracing::warn!(bundle = %name, error, "an upload is tried again");
+            self.env.sleep(AGAIN_AFTER).await;
         }
+    }
+
+    async fn store(&self, key: &Name, built: &Built) -> Result<(), String> {
+        let parts = built.bundle.parts.clone();
+        let created = self.bucket.create(key, parts, Purpose::Upload).await;
+        created.map_err(|error| error.to_string())?;
+        self.locker.lock(key, &built.bundle.finished.tail).await
     }
 }
 

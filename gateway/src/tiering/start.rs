@@ -5,6 +5,7 @@ use super::handle::{Handle, channel};
 use super::ids::ObjectIds;
 use super::lane::Lanes;
 use super::ledger::Ledger;
+use super::lock::{Locker, ObjectLocks, ObjectStore};
 use super::plan::Pace;
 use super::recover::{RecoverFailed, Recovered, recover};
 use super::service::{Parts, Service};
@@ -19,6 +20,7 @@ use metadata::Catalog;
 use metadata::model::Owner;
 use metadata::rebuild::{KeepError, keep_pg};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use storage::Store;
 use storage::env::Env;
 use storage::format::object::Properties;
@@ -73,6 +75,7 @@ pub enum TieringRefused {
 /// The bucket, opened and found to be of use.
 pub(crate) struct Open {
     bucket: Bucket,
+    locks: Option<Arc<dyn ObjectLocks>>,
     reader: Reader,
     env: Env,
 }
@@ -98,10 +101,11 @@ pub(crate) struct Prepared {
 impl Open {
     /// Looks whether the bucket is there and does what is needed of it.
     pub(crate) async fn new(
-        bucket: Bucket,
+        store: ObjectStore,
         settings: &Settings,
         env: &Env,
     ) -> Result<Open, TieringRefused> {
+        let ObjectStore { bucket, locks } = store;
         let address = || bucket.address().to_owned();
         let probed = bucket.probe().await;
         let can = probed.map_err(|source| TieringRefused::Probe { address: address(), source })?;
@@ -118,7 +122,7 @@ impl Open {
         let reader = Reader::open(&bucket, config, env).await;
         let reader =
             reader.map_err(|source| TieringRefused::Reader { address: address(), source })?;
-        Ok(Open { bucket, reader, env: env.clone() })
+        Ok(Open { bucket, locks, reader, env: env.clone() })
     }
 
     fn address(&self) -> String {
@@ -134,6 +138,9 @@ impl Open {
         let one = |opened| recover(opened, &self.reader, &self.bucket, catalog, &self.env);
         let recovered: Vec<Recovered> =
             stream::iter(opened).map(one).buffered(RECOVERED_AT_ONCE).try_collect().await?;
+        if self.locks.is_some() {
+            catalog.allow_locks();
+        }
         let ids = ObjectIds::new(catalog.clone(), self.env.clone());
         let (bucket, reader) = (self.bucket.clone(), self.reader.clone());
         let mut ledger = Ledger::new(catalog.clone(), bucket, reader, ids.clone());
@@ -187,7 +194,7 @@ impl Prepared {
         consume: &Consume,
     ) -> (Tiering, Vec<JoinHandle<()>>) {
         let Prepared { open, lanes, ledger, ids, applied, notes: opened } = self;
-        let Open { bucket, reader, env } = open;
+        let Open { bucket, locks, reader, env } = open;
         let (notes, witness) =
             Witness::new(env.clone(), bucket.clone(), reader.clone(), ids.clone());
         opened.into_iter().for_each(|note| notes.tell(note));
@@ -205,6 +212,7 @@ impl Prepared {
             ledger,
             lanes: lanes.clone(),
             notes,
+            locker: Locker { catalog: catalog.clone(), locks },
             session: me.incarnation.0,
             pace: Pace { bytes, age, ..Pace::CALM },
             keep_bytes: settings.tiering.keep_bytes,
