@@ -132,6 +132,7 @@ pub(crate) struct World {
     pub(crate) metadata: Metadata,
     pub(crate) groups: Vec<Group>,
     pub(crate) settings: CompactionSettings,
+    pub(crate) collect: CollectSettings,
     pub(crate) next_id: u64,
     pub(crate) collector: Collector<Metadata>,
     pub(crate) compactor: Compactor,
@@ -175,6 +176,7 @@ impl World {
             env,
             metadata,
             settings,
+            collect,
             next_id: 0,
             uploaded: Vec::new(),
             done: Vec::new(),
@@ -477,9 +479,14 @@ impl World {
         }
         self.metadata.in_flight.lock().clear();
         drop(records);
-        let collect = CollectSettings::default();
-        let metadata = self.metadata.clone();
-        self.collector = Collector::new(self.bucket.clone(), self.env.clone(), metadata, collect);
+        self.new_collector(self.collect);
+    }
+
+    /// A collector that remembers nothing.
+    pub(crate) fn new_collector(&mut self, settings: CollectSettings) {
+        self.collect = settings;
+        let (bucket, env) = (self.bucket.clone(), self.env.clone());
+        self.collector = Collector::new(bucket, env, self.metadata.clone(), settings);
     }
 
     pub(crate) async fn sweep(&mut self) -> Result<Swept, CompactError> {
@@ -517,6 +524,7 @@ impl World {
             let all: BTreeMap<Lsn, &Record> =
                 group.messages.iter().map(|message| (message.lsn, message)).collect();
             assert!(found.iter().all(|message| all.get(&message.lsn) == Some(&message)));
+            check_tombstones(group, &topics, &found);
             let found: BTreeSet<Lsn> = found.iter().map(|message| message.lsn).collect();
             for message in &group.messages {
                 let start = topics.start_of(message.queue);
@@ -574,5 +582,23 @@ impl World {
             names.extend(all.map(|object| name_of(&object).unwrap()));
         }
         names
+    }
+}
+
+/// Where the newest message of a key said that it is gone, and left, nothing of the key came back.
+fn check_tombstones(group: &Group, topics: &Topics, found: &[Record]) {
+    let of_queue = |message: &&Record| topics.keeps(message.queue) == Keeps::NewestOfKey;
+    let mut newest: BTreeMap<(QueueUid, u128), (&Record, bool)> = BTreeMap::new();
+    for message in group.messages.iter().filter(of_queue) {
+        let keyed = topics.key_of(message).unwrap();
+        newest.insert((message.queue, keyed.key), (message, keyed.is_tombstone));
+    }
+    for ((queue, key), (last, is_tombstone)) in newest {
+        let of_key = |message: &&Record| {
+            message.queue == queue && topics.key_of(message).unwrap().key == key
+        };
+        let is_left = found.iter().any(|message| message.lsn == last.lsn);
+        let others = found.iter().filter(of_key).count();
+        assert!(is_left || (is_tombstone && others == 0), "{last:?} left, {others} came back");
     }
 }

@@ -12,7 +12,7 @@
 //! one queue, two half-written blocks and the indexes of two outputs, whatever the inputs have.
 //!
 //! INV-MERGE-1: blocks of a queue follow each other over all inputs: offsets grow by one, but for
-//! gaps that a block names and for queues that were compacted by key.
+//! gaps that a block names, for queues that were compacted by key, and before a queue's start.
 //! INV-MERGE-2: messages in = messages out + left out by rule; and the sums of
 //! [`crate::format::object::Record::check`] likewise. Everything is counted in 64 bits.
 //! INV-MERGE-3: within a window a queue is in one run, or in runs of its own that follow each other;

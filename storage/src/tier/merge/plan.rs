@@ -168,12 +168,13 @@ fn blocks_of(inputs: &[Tail], pg: PgId, queue: QueueUid) -> Vec<(usize, BlockRef
     blocks
 }
 
-/// INV-MERGE-1.
-fn check_continuity(blocks: &[(usize, BlockRef)]) -> Result<(), MergeRefused> {
+/// INV-MERGE-1. What lies before `start` may have been left out by an earlier merge of a part.
+fn check_continuity(blocks: &[(usize, BlockRef)], start: QueueOffset) -> Result<(), MergeRefused> {
     for pair in blocks.windows(2) {
         let (before, after) = (&pair[0].1, &pair[1].1);
         let expected = before.last.plus(1);
-        let may_jump = after.after_gap || before.sparse || after.sparse;
+        let is_past = after.first <= start;
+        let may_jump = after.after_gap || before.sparse || after.sparse || is_past;
         if after.first != expected && (after.first < expected || !may_jump) {
             let (queue, found) = (after.queue, after.first);
             return Err(MergeRefused::Continuity { queue, expected, found });
@@ -192,7 +193,7 @@ pub(super) fn plan_queue(
     window: Window,
 ) -> Result<QueuePlan, MergeRefused> {
     let all = blocks_of(inputs, settings.pg, queue);
-    check_continuity(&all)?;
+    check_continuity(&all, treatment.from())?;
     let (mut blocks, mut later, mut floor) = (Vec::new(), None, Timestamp(0));
     for (input, block) in all {
         let (first, last) = (floor.max(block.min_time), floor.max(block.max_time));

@@ -365,6 +365,39 @@ fn queues_that_are_gone_or_begin_later_are_not_read() {
 }
 
 #[test]
+fn what_a_merge_of_a_part_left_out_before_the_start_is_not_missing() {
+    let mut at = 0;
+    let (inputs, _) = bundles(&mut |log| {
+        at += 1;
+        log.message(1, 0, b"x");
+        log.message(2, 0, b"y");
+        at < 4
+    });
+    let mut rules = Rules::default();
+    rules.treatments.insert(QueueUid(1), Treatment::Keep(QueueOffset(2)));
+    let part = |range: std::ops::Range<usize>| Made {
+        tails: inputs.tails[range.clone()].to_vec(),
+        objects: inputs.objects[range.clone()]
+            .iter()
+            .map(|object| Object::of(std::slice::from_ref(&object.bytes)))
+            .collect(),
+        entries: inputs.entries[range].to_vec(),
+    };
+    // Offset 1 leaves, offset 0 is in the bundle before.
+    let (mut later, _) = run(settings(), &part(1..3), &mut rules).unwrap();
+    let mut all = part(0..1);
+    all.tails.append(&mut later.tails);
+    all.objects.append(&mut later.objects);
+    let again = MergeSettings { level: 2, ..settings() };
+    let (made, _) = run(again, &all, &mut rules).unwrap();
+    let kept = all_records(&made).iter().filter(|r| r.queue == QueueUid(1)).count();
+    assert_eq!(kept, 1);
+    // Without that start it is.
+    let refused = run(again, &all, &mut Rules::default()).err();
+    assert!(matches!(refused, Some(MergeRefused::Continuity { .. })), "{refused:?}");
+}
+
+#[test]
 fn operations_before_the_snapshot_are_left_behind() {
     let (inputs, records) = two_bundles();
     let acks: Vec<&Record> = records.iter().filter(|r| r.kind == RecordKind::Ack).collect();
