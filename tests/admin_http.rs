@@ -142,7 +142,7 @@ fn what_is_refused_has_the_status_that_says_whose_affair_it_is() {
         ("PUT", "/v1/topics/x", "{\"queues\":\"four\"}", 422),
         ("PUT", "/v1/topics/x", "{\"queue\":4}", 422),
         ("PUT", "/v1/topics/x", "{\"kind\":\"ROUND\"}", 422),
-        ("PUT", "/v1/topics/x", "{\"durability\":\"object\"}", 422),
+        ("PUT", "/v1/topics/x", "{\"durability\":\"safe\"}", 422),
         ("PUT", "/v1/topics/x", "{\"permission\":\"x\"}", 422),
         ("PUT", "/v1/topics/x", "{\"attributes\":{\"colour\":\"red\"}}", 422),
         ("PUT", "/v1/topics/x", "{\"attributes\":{\"message.type\":\"FIFO\"}}", 422),

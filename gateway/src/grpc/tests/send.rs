@@ -40,7 +40,7 @@ async fn messages_are_refused_in_the_code_of_what_is_wrong() {
         ("reserved property", user("TAGS", "v"), Code::IllegalMessagePropertyKey),
         ("control character", user("k", "\u{7}"), Code::IllegalMessagePropertyKey),
         ("unknown level", user("STRATAMQ_DURABILITY", "x"), Code::IllegalMessagePropertyKey),
-        ("level not served", user("STRATAMQ_DURABILITY", "object"), Code::NotImplemented),
+        ("level of the bucket", user("STRATAMQ_DURABILITY", "object"), Code::Ok),
         ("level", user("STRATAMQ_DURABILITY", "local"), Code::Ok),
         ("tag", with(|s| s.tag = Some("a|b".into())), Code::IllegalMessageTag),
         ("blank tag", with(|s| s.tag = Some(" ".into())), Code::IllegalMessageTag),
