@@ -9,15 +9,16 @@ use bytes::Bytes;
 use metadata::model::{PgRecord, SnapshotRef};
 use metadata::{Catalog, Commit, NotCommitted, Revision};
 use std::collections::{BTreeMap, HashMap};
-use storage::format::{Epoch, Lsn, PgId};
-use storage::object::{Bucket, Name, Purpose};
-use storage::reader::{ReadError, Reader, View};
+use storage::compact::{CompactError, FoldRequest, fold_manifest};
+use storage::format::{Lsn, PgId};
+use storage::object::Bucket;
+use storage::reader::{ReadError, View};
 use storage::tier::ObjectId;
-use storage::tier::manifest::{
-    Change, Delta, DeltaRefused, FoldRefused, PAGE_ENTRIES, PageSizes, START_PAGE_ENTRIES, fold,
-    must_fold,
-};
+use storage::tier::manifest::{Change, Delta, DeltaRefused, PageSizes, must_fold};
 use storage::tier::proof::Digest;
+
+/// Ids that a fold may use: each page that deltas touch becomes two at most.
+const FOLD_IDS_MAX: u64 = 1024;
 
 /// A change of one placement group's record.
 #[derive(Clone, Debug)]
@@ -43,15 +44,12 @@ pub(crate) enum LedgerRefused {
     /// It does not follow from what the manifest is: whoever proposes it looked at an older one.
     #[error("the change does not fit the manifest")]
     Unfit(#[from] DeltaRefused),
-    /// The manifest and its deltas do not belong together.
+    /// The manifest cannot be folded. Try again later.
     #[error("the manifest cannot be folded")]
-    Fold(#[from] FoldRefused),
-    /// The manifest cannot be read. Try again later.
+    Fold(#[from] CompactError),
+    /// The record does not name a root.
     #[error("the manifest cannot be read")]
     Read(#[from] ReadError),
-    /// The folded manifest cannot be stored. Try again later.
-    #[error("the folded manifest cannot be stored")]
-    Bucket(#[from] storage::object::Error),
     /// The metadata store.
     #[error(transparent)]
     Store(#[from] NotCommitted),
@@ -80,14 +78,13 @@ struct Page {
 pub(super) struct Ledger {
     catalog: Catalog,
     bucket: Bucket,
-    reader: Reader,
     ids: ObjectIds,
     pages: BTreeMap<PgId, Page>,
 }
 
 impl Ledger {
-    pub(super) fn new(catalog: Catalog, bucket: Bucket, reader: Reader, ids: ObjectIds) -> Ledger {
-        Ledger { catalog, bucket, reader, ids, pages: BTreeMap::new() }
+    pub(super) fn new(catalog: Catalog, bucket: Bucket, ids: ObjectIds) -> Ledger {
+        Ledger { catalog, bucket, ids, pages: BTreeMap::new() }
     }
 
     /// Takes up a placement group that this process opened.
@@ -153,7 +150,7 @@ impl Ledger {
             view = view.with(&delta)?;
             let bytes = Bytes::from(delta.encode());
             if must_fold(&record.deltas, bytes.len()) {
-                let (root, folded) = self.fold(&view, record.epoch).await?;
+                let (root, folded) = self.fold(pg, &record, &delta).await?;
                 (record.manifest_root, view) = (Some(root), folded);
                 record.deltas.clear();
             } else {
@@ -164,22 +161,30 @@ impl Ledger {
         Ok(Next { pg, seen: *revision, record, view, delta: committed, digests })
     }
 
-    /// Puts what the deltas say into pages, and stores them: the new root's name, and the view of it.
-    async fn fold(&self, view: &View, epoch: Epoch) -> Result<(String, View), LedgerRefused> {
-        let sizes = PageSizes::default();
-        let brought = self.reader.for_fold(view, sizes).await?;
-        let overlay = view.overlay();
-        let parts = brought.pages.len() + brought.starts.len();
-        let new = overlay.added.len() / PAGE_ENTRIES + overlay.starts.len() / START_PAGE_ENTRIES;
-        // A page that grew may become two, and there is the root.
-        let mut ids = self.ids.take(2 * (parts + new) as u64 + 8).await?;
-        let mut next_id = || ids.next().expect("there are more ids than pages");
-        let folded = fold(view.root(), overlay, sizes, &brought, epoch, &mut next_id)?;
-        // The root comes last, so that whoever sees it finds its pages.
-        for (name, bytes) in folded.objects {
-            let name = Name::parse(&name.to_string()).expect("our names are names");
-            self.bucket.create(&name, Bytes::from(bytes), Purpose::Manifest).await?;
-        }
+    /// Puts the record's deltas and the next one into pages, and stores them: the new root's name, and the view of it.
+    async fn fold(
+        &self,
+        pg: PgId,
+        record: &PgRecord,
+        next: &Delta,
+    ) -> Result<(String, View), LedgerRefused> {
+        let mut ids = self.ids.take(FOLD_IDS_MAX).await?;
+        let mut next_id = || ids.next().expect("a fold writes fewer pages than it has ids");
+        let root = record.manifest_root.as_deref();
+        let root = root
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| ReadError::NotARoot(root.unwrap_or_default().to_owned()))?;
+        let request = FoldRequest {
+            pg,
+            epoch: record.epoch,
+            root,
+            deltas: &record.deltas,
+            next: Some(next),
+            sizes: PageSizes::default(),
+            next_id: &mut next_id,
+        };
+        let folded = fold_manifest(&self.bucket, request).await?;
         Ok((folded.root_name.to_string(), View::folded(folded.root)))
     }
 }

@@ -142,8 +142,7 @@ impl Open {
             catalog.allow_locks();
         }
         let ids = ObjectIds::new(catalog.clone(), self.env.clone());
-        let (bucket, reader) = (self.bucket.clone(), self.reader.clone());
-        let mut ledger = Ledger::new(catalog.clone(), bucket, reader, ids.clone());
+        let mut ledger = Ledger::new(catalog.clone(), self.bucket.clone(), ids.clone());
         let (lanes, mut applied) = (Lanes::default(), BTreeMap::new());
         let (mut ready, mut notes) = (Vec::new(), Vec::new());
         for Recovered { history, replay, lane, record, revision, view } in recovered {

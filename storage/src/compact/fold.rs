@@ -75,8 +75,8 @@ pub async fn fold_manifest(
         bucket.create(&name_of(&object)?, bytes, purpose).await?;
         Ok::<_, CompactError>(())
     };
-    let stored = stream::iter(objects.into_iter().map(store)).buffered(TOGETHER);
-    stored.try_collect::<()>().await?;
+    let stored: Vec<_> = objects.into_iter().map(store).collect();
+    stream::iter(stored).buffered(TOGETHER).try_collect::<()>().await?;
     if let Some(last) = last {
         store(last).await?;
     }
@@ -93,15 +93,15 @@ pub async fn fold_manifest(
 }
 
 async fn bring(bucket: &Bucket, root: &Root, touched: &Touched) -> Result<Brought, CompactError> {
-    let pages = touched.pages.iter().map(|at| async move {
-        let page = page_of(bucket, root, *at, Purpose::Manifest).await?;
-        Ok::<_, CompactError>((*at, page))
-    });
+    let page = |at: usize| async move {
+        Ok::<_, CompactError>((at, page_of(bucket, root, at, Purpose::Manifest).await?))
+    };
+    let start_page = |at: usize| async move {
+        Ok::<_, CompactError>((at, start_page_of(bucket, root, at).await?))
+    };
+    let pages: Vec<_> = touched.pages.iter().copied().map(page).collect();
     let pages = stream::iter(pages).buffered(TOGETHER).try_collect().await?;
-    let starts = touched.starts.iter().map(|at| async move {
-        let page = start_page_of(bucket, root, *at).await?;
-        Ok::<_, CompactError>((*at, page))
-    });
+    let starts: Vec<_> = touched.starts.iter().copied().map(start_page).collect();
     let starts = stream::iter(starts).buffered(TOGETHER).try_collect().await?;
     Ok(Brought { pages, starts })
 }

@@ -28,7 +28,6 @@ mod counters;
 mod cursor;
 mod error;
 mod fair;
-mod fold;
 mod handle;
 mod indexes;
 mod keys;
@@ -38,6 +37,7 @@ mod read;
 mod seek;
 mod shares;
 mod view;
+mod whole;
 mod window;
 
 pub use config::{
