@@ -3,6 +3,7 @@
 
 use super::ops::{Op, OpKind, OpMalformed};
 use super::state::State;
+use crate::history::snapshot::SnapshotMalformed;
 use storage::RecordKind;
 use storage::format::object::Record;
 use storage::format::{Lsn, QueueUid};
@@ -17,10 +18,13 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Begins at a snapshot, which has every operation below `applied`. Without one, a replay
-    /// begins where the log does: that is the default.
-    pub fn from(applied: Lsn, state: State) -> Replay {
-        Replay { applied, state }
+    /// Begins at a snapshot of the machine, which has every operation below `applied`. Without one,
+    /// a replay begins where the log does: that is the default.
+    ///
+    /// # Errors
+    /// [`SnapshotMalformed`]: a newer version wrote it, or it is damaged.
+    pub fn restore(applied: Lsn, snapshot: &[u8]) -> Result<Replay, SnapshotMalformed> {
+        Ok(Replay { applied, state: State::restore(snapshot)? })
     }
 
     /// Applies the record of an operation. Records come in the order of the log, and without a gap

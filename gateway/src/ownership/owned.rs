@@ -55,8 +55,8 @@ impl Owned {
         self.0.values()
     }
 
-    /// Lets the logs know the topic's queues, so that it can be sent to. Idempotent. What a clone took over comes before
-    /// what its own queues take.
+    /// Lets the logs know the topic's queues, so that it can be sent to. Idempotent. What a clone
+    /// took over comes before what its own queues take.
     pub fn open_topic(&self, topic: &Topic) {
         let level = level(topic.durability);
         for queue in topic.queues() {

@@ -113,8 +113,8 @@ pub struct Produce {
 }
 
 impl Produce {
-    /// Sends into the placement groups that `owned` holds, asks `tiering` for what is to be in the bucket, and counts in
-    /// `stats`.
+    /// Sends into the placement groups that `owned` holds, asks `tiering` for what is to be in the
+    /// bucket, and counts in `stats`.
     pub fn new(owned: Owned, tiering: tiering::Handle, stats: Stats) -> Produce {
         Produce { owned, tiering, stats, turns: Arc::default() }
     }

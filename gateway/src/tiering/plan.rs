@@ -131,8 +131,9 @@ impl Plan {
         self.lanes.values().map(Lane::bytes).sum()
     }
 
-    /// Begins a bundle: the ranges to take from, those that somebody waits for first, then the longest waiting. A bundle
-    /// that becomes full leaves the last ones out, and their age brings them to the front of the next.
+    /// Begins a bundle: the ranges to take from, those that somebody waits for first, then the
+    /// longest waiting. A bundle that becomes full leaves the last ones out, and their age brings
+    /// them to the front of the next.
     pub fn begin(&mut self) -> Vec<(PgId, Lsn, Lsn)> {
         self.under_way += 1;
         let mut lanes: Vec<_> = self.lanes.iter().filter(|(_, lane)| lane.bytes() > 0).collect();

@@ -1,12 +1,11 @@
-//! What a start needs from the bucket before it serves: the manifest, the newest snapshot, and what the log says between
-//! the snapshot and the local copy. None of it grows with history.
+//! What a start needs from the bucket before it serves: the manifest, the newest snapshot, and what
+//! the log says between the snapshot and the local copy. None of it grows with history.
 
 use super::lane::Lane;
 use super::load::BucketLoader;
 use super::view::Published;
 use crate::consume::Replay;
 use crate::consume::ops::OpMalformed;
-use crate::consume::state::State;
 use crate::history::History;
 use crate::history::snapshot::{SectionKind, SnapshotFile, SnapshotMalformed, decode_queue_ends};
 use crate::ownership::Opened;
@@ -58,7 +57,8 @@ pub enum RecoverFailed {
     },
     /// The journal begins behind what is in the bucket.
     #[error(
-        "placement group {pg}: the journal begins at {from}, the object store ends at {tiered}; what lies between is gone"
+        "placement group {pg}: the journal begins at {from}, the object store ends at {tiered}; \
+         what lies between is gone"
     )]
     Hole {
         /// Which one.
@@ -139,10 +139,7 @@ fn begin(pg: PgId, file: Option<SnapshotFile>) -> Result<(Replay, Ends), Recover
     let content = |source| RecoverFailed::Content { pg, source };
     let section = |kind| file.sections.get(&kind).map(Vec::as_slice);
     let replay = match section(SectionKind::Consumption) {
-        Some(bytes) => {
-            let state = State::restore(bytes).map_err(content)?;
-            Replay::from(file.applied, state)
-        }
+        Some(bytes) => Replay::restore(file.applied, bytes).map_err(content)?,
         None => Replay::default(),
     };
     let ends = match section(SectionKind::QueueEnds) {

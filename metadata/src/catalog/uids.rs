@@ -19,8 +19,8 @@ pub(super) struct Uids {
 }
 
 impl Catalog {
-    /// `count` numbers in a row for objects in the bucket, of which this is the first; at most as many as there are uids
-    /// in a block. Nobody else ever gets them.
+    /// `count` numbers in a row for objects in the bucket, of which this is the first; at most as
+    /// many as there are uids in a block. Nobody else ever gets them.
     ///
     /// # Errors
     /// What the store says.

@@ -255,8 +255,8 @@ mod tests {
             ),
             (
                 "+retention=soon",
-                "attribute retention cannot be \"soon\": it takes forever, an age such as 3d, 12h or 90m, a size such as \
-                 10GiB, compacted, or locked:365d",
+                "attribute retention cannot be \"soon\": it takes forever, an age such as 3d, 12h or 90m, a \
+                 size such as 10GiB, compacted, or locked:365d",
             ),
         ] {
             assert_eq!(apply(text).unwrap_err().to_string(), want, "{text}");

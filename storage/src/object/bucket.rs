@@ -11,6 +11,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use parking_lot::Mutex;
 use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -351,7 +352,9 @@ fn open_folder(folder: &FilePath) -> Result<Backend, Error> {
     let refused = |what: &str, error: &dyn std::fmt::Display| {
         Error::Open(format!("the folder {} {what}: {error}", folder.display()))
     };
-    std::fs::create_dir_all(folder).map_err(|error| refused("cannot be made", &error))?;
+    // For its owner alone: messages lie in it.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| refused("cannot be made", &error))?;
     let store = LocalFileSystem::new_with_prefix(folder)
         .map_err(|error| refused("cannot be used", &error))?
         .with_fsync(true);

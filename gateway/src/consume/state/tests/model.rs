@@ -148,9 +148,8 @@ impl Run {
         for (lsn, _, op) in &log[..operations] {
             before.apply(*lsn, op);
         }
-        let state = State::restore(&before.snapshot()).unwrap();
         let applied = log.get(operations).map_or(Lsn(u64::MAX), |(lsn, _, _)| *lsn);
-        let mut replay = Replay::from(applied, state);
+        let mut replay = Replay::restore(applied, &before.snapshot()).unwrap();
         for (lsn, bytes, op) in &log[operations / 2..] {
             replay.apply(*lsn, record_kind(op), op.queue, bytes).unwrap();
         }
