@@ -16,13 +16,10 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Keeps the newest copy no older than some seconds, until it is dropped.
 pub(super) async fn copy_catalog(env: Env, catalog: Catalog, bucket: Bucket) {
     let mut changed = catalog.changed();
-    let mut copied: Option<(Vec<Arc<Topic>>, Vec<Arc<Group>>)> = None;
+    let mut copied = None;
     loop {
         let now = (catalog.topics(), catalog.groups());
-        let is_copied = copied
-            .as_ref()
-            .is_some_and(|(topics, groups)| is_same(topics, &now.0) && is_same(groups, &now.1));
-        if !is_copied {
+        if !copied.as_ref().is_some_and(|copied| is_same(copied, &now)) {
             let kept = keep_catalog(&catalog, &bucket).await;
             let tidied = match kept {
                 Ok(_) => drop_outdated(&bucket, None).await,
@@ -42,7 +39,12 @@ pub(super) async fn copy_catalog(env: Env, catalog: Catalog, bucket: Bucket) {
     }
 }
 
+type Names = (Vec<Arc<Topic>>, Vec<Arc<Group>>);
+
 /// A change makes another record, and whatever did not change stays the same one.
-fn is_same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+fn is_same((topics, groups): &Names, (now_topics, now_groups): &Names) -> bool {
+    fn all_same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+    all_same(topics, now_topics) && all_same(groups, now_groups)
 }

@@ -1,5 +1,5 @@
 //! A gateway over an object store: what was sent is there, and comes back from there.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod levels;
 mod restarts;

@@ -19,7 +19,8 @@ pub(super) fn write(to: &mut Exposition, broker: &Broker) {
 
 fn requests(to: &mut Exposition, broker: &Broker) {
     let usage = broker.tiering.usage();
-    let columns: [(&'static Metric, fn(&Usage) -> u64); 4] = [
+    type Column = (&'static Metric, fn(&Usage) -> u64);
+    let columns: [Column; 4] = [
         (&names::STORE_REQUESTS, |usage| usage.requests),
         (&names::STORE_FAILURES, |usage| usage.failures),
         (&names::STORE_SENT, |usage| usage.sent_bytes),
