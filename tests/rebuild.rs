@@ -162,7 +162,8 @@ fn a_cluster_comes_back_from_its_bucket_alone_and_goes_on() {
 
     // The takeover of a real start, with an empty journal; and of the start after it.
     for round in ["once", "again"] {
-        let broker = Broker::start_with(Path::new(&data), &SMALL_JOURNAL);
+        let flags = [SMALL_JOURNAL[0], "--store", &store];
+        let broker = Broker::start_with(Path::new(&data), &flags);
         assert!(ask(&broker, &["topic", "list"]).contains("orders"));
         ask(&broker, &["message", "send", "orders", round]);
         let received = ask(&broker, &["message", "receive", "orders", "--wait", "5s"]);

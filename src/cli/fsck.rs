@@ -5,8 +5,9 @@ use super::print::{Printer, aside, bytes, count};
 use super::store::{opened, unusable};
 use super::waiting::Waiting;
 use clap::Args;
+use gateway::history::snapshot::SnapshotFile;
 use metadata::dump::Dump;
-use metadata::model::{PgRecord, Record, key};
+use metadata::model::{PgRecord, Record, SnapshotRef, key};
 use metadata::rebuild::{newest_catalog, newest_copies};
 use metadata::store::redb::RedbStore;
 use metadata::{Advice, MetadataStore};
@@ -19,7 +20,7 @@ use storage::audit::{
 };
 use storage::env::Env;
 use storage::format::{PgId, QueueUid};
-use storage::object::{Bucket, StoreUrl};
+use storage::object::{Bucket, Error, Name, Purpose, Span, StoreUrl};
 
 /// Uids below belong to no topic and no group, and are never gone.
 const OWN_UIDS: u64 = metadata::model::UidMark::FIRST.next;
@@ -83,6 +84,7 @@ impl Fsck {
         .await;
         waiting.end();
         let mut report = report.map_err(|error| unusable(&error))?;
+        report.findings.extend(snapshots(&bucket, &known).await?);
         report.findings.extend(known.unread.into_inner());
         if self.from_bucket {
             aside(
@@ -99,6 +101,50 @@ impl Fsck {
         let what = format!("{} wrong with {}", count(wrong, "thing"), self.store);
         Err(Failure::refused(what).hint("what to do stands beside each"))
     }
+}
+
+/// Whether the snapshots that recoveries begin at are what was written.
+async fn snapshots(bucket: &Bucket, known: &Known) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    for pg in &known.pgs {
+        let Some((object, why)) = wrong_snapshot(bucket, known, *pg).await? else { continue };
+        // A newer one may have taken its place, and the collector the old one.
+        if let Some(again) = wrong_snapshot(bucket, known, *pg).await?
+            && again.0 == object
+        {
+            let fault = Fault::Snapshot(why);
+            let object = Some(object);
+            findings.push(Finding { pg: Some(*pg), object, fault, affects: Vec::new() });
+        }
+    }
+    Ok(findings)
+}
+
+/// The snapshot of the placement group and why it cannot be used; `None` when it can, or there is
+/// none, or the record could not be read, which is told already.
+async fn wrong_snapshot(
+    bucket: &Bucket,
+    known: &Known,
+    pg: PgId,
+) -> Result<Option<(String, String)>, Failure> {
+    let Ok(Some(PgRecord { snapshot: Some(snapshot), .. })) = known.record(pg).await else {
+        return Ok(None);
+    };
+    let SnapshotRef { object, applied } = snapshot;
+    let name = match Name::parse(&object) {
+        Ok(name) => name,
+        Err(refused) => return Ok(Some((object, refused.to_string()))),
+    };
+    let why = match bucket.get(&name, Span::All, Purpose::Check).await {
+        Ok(got) => match SnapshotFile::decode(&got.bytes) {
+            Ok(file) if file.applied == applied => return Ok(None),
+            Ok(file) => format!("it ends at {}, the record says at {applied}", file.applied),
+            Err(malformed) => malformed.to_string(),
+        },
+        Err(Error::NotFound { .. }) => "it is missing".to_owned(),
+        Err(error) => return Err(unusable(&error)),
+    };
+    Ok(Some((object, why)))
 }
 
 fn is_wrong(finding: &Finding) -> bool {

@@ -202,6 +202,9 @@ pub enum Fault {
     /// There is no proof.
     #[error("there is no proof to check against")]
     NoProof,
+    /// The object that a recovery begins at is none; why.
+    #[error("the snapshot of the consumers' progress is not usable: {0}")]
+    Snapshot(String),
 }
 
 /// One finding.
@@ -252,7 +255,8 @@ impl Finding {
             | Fault::Proof(_)
             | Fault::Beside(_)
             | Fault::Uncovered(_)
-            | Fault::NoProof => None,
+            | Fault::NoProof
+            | Fault::Snapshot(_) => None,
         }
     }
 
@@ -290,7 +294,8 @@ impl Finding {
             | Fault::Gap { .. }
             | Fault::Twice { .. }
             | Fault::Changed { .. }
-            | Fault::Unproven(_) => Severity::Broken,
+            | Fault::Unproven(_)
+            | Fault::Snapshot(_) => Severity::Broken,
         }
     }
 
@@ -303,7 +308,7 @@ impl Finding {
             Fault::Damaged(_) if self.severity() == Severity::Warning => {
                 "messages are all there; the next compaction writes the index anew"
             }
-            Fault::Damaged(_) | Fault::Missing | Fault::Sums => {
+            Fault::Damaged(_) | Fault::Missing | Fault::Sums | Fault::Snapshot(_) => {
                 "bring the object back from another version of it, or from a copy of the bucket"
             }
             Fault::Changed { .. } | Fault::Unproven(_) => {
