@@ -5,8 +5,9 @@
 
 mod harness;
 
+use gateway::history::snapshot::SnapshotFile;
 use harness::Broker;
-use metadata::model::{GatewayId, Incarnation, Owner, PgRecord};
+use metadata::model::{GatewayId, Incarnation, Owner, PgRecord, SnapshotRef};
 use metadata::rebuild::{keep_catalog, keep_pg};
 use metadata::store::redb::RedbStore;
 use metadata::{Catalog, ClusterSpec, Revision};
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use storage::env::Env;
-use storage::format::Epoch;
 use storage::format::object::Properties;
+use storage::format::{Epoch, PgId};
 use storage::object::{Bucket, Name, Purpose, Span, StoreUrl};
 use storage::tier::manifest::{Change, Delta, Origin, RunEntry};
 use storage::tier::sample::{BodyIsKey, SampleLog};
@@ -234,6 +235,43 @@ fn a_changed_byte_is_named_and_ends_with_1() {
     fs::remove_file(&path).unwrap();
     let gone = run(&flags);
     assert!(gone.out.contains("the object is missing"), "{}", gone.out);
+}
+
+#[test]
+fn a_snapshot_that_no_recovery_could_begin_at_is_named() {
+    let world = world("snapshot");
+    let store = world.store();
+    let pg = PgId::new(2).unwrap();
+    let applied = pg.first_lsn();
+    let object = ObjectName::Snapshot { pg, epoch: Epoch(3), id: ObjectId { id: 90, nonce: 1 } };
+    let owner = Owner { gateway: GatewayId::parse("gw").unwrap(), incarnation: Incarnation(1) };
+    let mut record = PgRecord::create(pg, owner, Vec::new(), 1);
+    record.snapshot = Some(SnapshotRef { object: object.to_string(), applied });
+    let bucket = world.bucket();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let id = ObjectId { id: 91, nonce: 1 };
+    runtime.block_on(keep_pg(&bucket, pg, (&record, Revision(10)), None, id)).unwrap();
+
+    let flags = ["fsck", "--store", &store, "--from-bucket"];
+    let path = world.store.join(object.to_string());
+    let bytes = SnapshotFile { applied, ends_at: applied, ..Default::default() }.encode();
+    let mut changed = bytes.clone();
+    changed[8] ^= 1;
+    for (bytes, told) in [(None, "it is missing"), (Some(changed), "checksum does not fit")] {
+        if let Some(bytes) = bytes {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+        let wrong = run(&flags);
+        assert_eq!(wrong.code, Some(1), "{}{}", wrong.out, wrong.err);
+        assert!(
+            wrong.out.contains(told) && wrong.out.contains(&object.to_string()),
+            "{}",
+            wrong.out
+        );
+    }
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(run(&flags).code, Some(0));
 }
 
 #[test]
