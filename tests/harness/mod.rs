@@ -5,6 +5,7 @@ pub(crate) mod history;
 pub(crate) mod s3;
 pub(crate) mod shell;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const FREE_PORTS: [&str; 4] =
     ["--grpc-port=0", "--nameserver-port=0", "--broker-port=0", "--http-port=0"];
+
+/// The object store of the broker whose data is in `data`: a folder in it or, where the run is given a service, a place of
+/// its own there.
+pub(crate) fn store_of(data: &Path) -> String {
+    let Ok(service) = std::env::var("STRATAMQ_TEST_STORE") else {
+        return data.join("store").display().to_string();
+    };
+    let mut place = DefaultHasher::new();
+    data.hash(&mut place);
+    format!("{service}/{}-{:016x}", std::process::id(), place.finish())
+}
 
 /// A running broker on free ports. Killed when dropped.
 pub(crate) struct Broker {
@@ -49,6 +61,12 @@ impl Broker {
         let child = Command::new(env!("CARGO_BIN_EXE_stratamq"))
             .args(["serve", "--data"])
             .arg(data)
+            .args(
+                (!flags.iter().any(|flag| flag.starts_with("--store")))
+                    .then(|| ["--store".to_owned(), store_of(data)])
+                    .into_iter()
+                    .flatten(),
+            )
             .args(if flags.iter().any(|flag| flag.contains("-port=")) {
                 &[][..]
             } else {
