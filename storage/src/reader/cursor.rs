@@ -32,6 +32,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -64,6 +65,7 @@ pub struct Cursor {
     window: Window,
     /// Everything before is ahead, or was given out.
     planned: QueueOffset,
+    requests: Arc<AtomicU64>,
     /// The object that is being planned.
     place: Option<Place>,
     next: Next,
@@ -169,6 +171,7 @@ impl Cursor {
             start: QueueOffset(0),
             window: Window::new(),
             planned: from,
+            requests: Arc::default(),
             place: None,
             ahead,
         }
@@ -177,6 +180,11 @@ impl Cursor {
     /// Everything before was given out.
     pub const fn position(&self) -> QueueOffset {
         self.position
+    }
+
+    /// Requests for messages that were made of the bucket so far, also for what is still ahead.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Goes on with a newer view; what was read ahead stays good.
@@ -376,6 +384,7 @@ impl Cursor {
         // Asked here, so that pieces are granted in order.
         let mut share = access.shares.ask(self.key, bytes);
         let (from, span) = (source.clone(), fetch.span);
+        let requests = Arc::clone(&self.requests);
         let brought = self.access.crew.begin(async move {
             share.granted().await;
             let (kind, purpose) = HOW;
@@ -386,6 +395,7 @@ impl Cursor {
                 }
                 None => {
                     access.counters.missed(kind, 1);
+                    requests.fetch_add(1, Ordering::Relaxed);
                     access.pages.past(&from, span, kind, purpose).await?
                 }
             };

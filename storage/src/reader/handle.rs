@@ -8,6 +8,7 @@ use super::error::ReadError;
 use super::fair::FairKey;
 use super::indexes::Indexes;
 use super::keys::{Found, KeyQuery};
+use super::measure::Measure;
 use super::pages::Pages;
 use super::read::{Chunk, Want};
 use super::shares::Shares;
@@ -20,6 +21,7 @@ use crate::tier::ObjectName;
 use crate::tier::manifest::{Delta, Overlay};
 use bytes::Bytes;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Why a reader was not opened.
@@ -221,6 +223,22 @@ impl Reader {
     pub async fn by_key(&self, views: &[View], query: KeyQuery) -> Result<Found, ReadError> {
         let views = views.to_vec();
         self.ask(move |access| async move { access.by_key(&views, &query).await }).await
+    }
+
+    /// What a cursor would read of a queue; `tags` as [`Want::tags`]. Reads no message, and looks
+    /// into so many objects only that it ends soon: see [`Measure::next`].
+    ///
+    /// # Errors
+    /// When the bucket does not give it.
+    pub async fn measure(
+        &self,
+        view: &View,
+        queue: QueueUid,
+        range: Range<QueueOffset>,
+        tags: u64,
+    ) -> Result<Measure, ReadError> {
+        let view = view.clone();
+        self.ask(move |access| async move { access.measure(&view, queue, range, tags).await }).await
     }
 
     /// A way through a queue from front to back, which reads ahead. `key`: what the process is fair

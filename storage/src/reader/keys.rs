@@ -6,8 +6,8 @@ use super::error::ReadError;
 use super::pages::Source;
 use super::view::View;
 use crate::env::Timestamp;
-use crate::format::object::{KeyHash, Record, SummaryKey, objects_with};
-use crate::format::{Lsn, PgId, QueueUid};
+use crate::format::object::{BlockRef, KeyHash, Record, SummaryKey, objects_with};
+use crate::format::{Lsn, PgId, QueueOffset, QueueUid};
 use crate::object::{Name, Purpose};
 use crate::tier::manifest::{Query, QueueSet, RunEntry, SummaryRef};
 use crate::tier::{Candidate, Fetch, KeySearch, KeyStep, ObjectId};
@@ -58,17 +58,38 @@ impl Found {
 }
 
 impl KeyQuery {
+    /// All that are at a place of a log, of which there is one.
+    fn any(hash: KeyHash) -> KeyQuery {
+        let (since, until) = (Timestamp(0), Timestamp(u64::MAX));
+        KeyQuery { hash, queues: None, since, until, max: usize::MAX }
+    }
+
+    fn wants_queue(&self, queue: QueueUid) -> bool {
+        self.queues.as_ref().is_none_or(|queues| queues.binary_search(&queue).is_ok())
+    }
+
     fn wants(&self, record: &Record) -> bool {
-        let in_queues = |queues: &Vec<QueueUid>| queues.binary_search(&record.queue).is_ok();
-        self.queues.as_ref().is_none_or(in_queues)
-            && self.since <= record.time
-            && record.time < self.until
+        self.wants_queue(record.queue) && self.since <= record.time && record.time < self.until
+    }
+
+    fn may_be_in_block(&self, block: &BlockRef) -> bool {
+        self.wants_queue(block.queue) && self.since <= block.max_time && block.min_time < self.until
     }
 
     fn may_be_in(&self, entry: &RunEntry) -> bool {
         let in_queues = |queues: &Vec<QueueUid>| queues.iter().any(|q| entry.queues.has(*q));
         entry.queues != QueueSet::None && self.queues.as_ref().is_none_or(in_queues)
     }
+}
+
+/// What one object has.
+struct Inside {
+    /// Newest first.
+    records: Vec<Record>,
+    /// What was stored then or before was not looked through: there were enough.
+    left: Option<Timestamp>,
+    /// Nor was something else.
+    is_cut: bool,
 }
 
 impl Found {
@@ -108,22 +129,22 @@ impl Access {
             places.extend(entries.map(|entry| (view.clone(), entry)));
         }
         places.sort_by_key(|(_, entry)| Reverse((entry.max_time, entry.key())));
-        let hash = query.hash;
         let search = |(view, entry): (View, RunEntry)| async move {
-            self.in_object(&view, &entry, hash).await
+            self.in_object(&view, &entry, query).await
         };
         let searches = places.clone().into_iter().map(search);
         let mut searches = stream::iter(searches).buffered(SEARCHES_AT_ONCE);
         let mut found = Found::default();
         for (at, (_, entry)) in places.iter().enumerate() {
             if found.has_enough(query.max, entry.max_time) || at == SEARCH_OBJECTS_MAX {
-                found.stopped_at = Some(entry.max_time);
+                found.stopped_at = found.stopped_at.max(Some(entry.max_time));
                 break;
             }
             match searches.next().await {
-                Some(Ok((records, is_cut))) => {
-                    found.records.extend(records.into_iter().filter(|record| query.wants(record)));
+                Some(Ok(Inside { records, left, is_cut })) => {
+                    found.records.extend(records);
                     found.order();
+                    found.stopped_at = found.stopped_at.max(left);
                     if is_cut {
                         found.stopped_at = Some(entry.max_time);
                         break;
@@ -191,28 +212,29 @@ impl Access {
     }
 
     pub(super) async fn by_lsn(&self, view: &View, lsn: Lsn) -> Result<Option<Record>, ReadError> {
+        let query = KeyQuery::any(KeyHash::of_lsn(lsn));
         for entry in self.select(view, &Query::lsn(lsn)).await? {
             if entry.queues == QueueSet::None {
                 continue;
             }
-            let (records, _) = self.in_object(view, &entry, KeyHash::of_lsn(lsn)).await?;
-            if let Some(record) = records.into_iter().find(|record| record.lsn == lsn) {
+            let inside = self.in_object(view, &entry, &query).await?;
+            if let Some(record) = inside.records.into_iter().find(|record| record.lsn == lsn) {
                 return Ok(Some(record));
             }
         }
         Ok(None)
     }
 
-    /// The messages of an object with a key, and whether it may have more than that.
+    /// The newest messages of an object with a key.
     async fn in_object(
         &self,
         view: &View,
         entry: &RunEntry,
-        hash: KeyHash,
-    ) -> Result<(Vec<Record>, bool), ReadError> {
+        query: &KeyQuery,
+    ) -> Result<Inside, ReadError> {
         let tail = self.tail(view.pg(), entry, Purpose::Search).await?;
         let source = Source::of(view.pg(), entry);
-        let mut search = KeySearch::new(&tail, hash);
+        let mut search = KeySearch::new(&tail, query.hash);
         let (mut candidates, is_cut) = loop {
             match search.step() {
                 KeyStep::Get(span) => {
@@ -224,32 +246,63 @@ impl Access {
                 KeyStep::Done { found, is_cut } => break (found, is_cut),
             }
         };
-        candidates.retain(|found| found.block.pg == view.pg());
-        Ok((self.candidates(view, &source, &candidates).await?, is_cut))
+        candidates
+            .retain(|found| found.block.pg == view.pg() && query.may_be_in_block(&found.block));
+        let (records, left) = self.newest(view, &source, &candidates, query).await?;
+        Ok(Inside { records, left, is_cut })
     }
 
-    /// The messages that a search named and that are still kept. Candidates are in the order of
-    /// their blocks.
-    async fn candidates(
+    /// The messages that a search named and that are still kept, the newest blocks first, and no
+    /// further once there are enough; then also when the newest was stored that was left.
+    /// Candidates are in the order of their blocks.
+    async fn newest(
         &self,
         view: &View,
         source: &Source,
         candidates: &[Candidate],
-    ) -> Result<Vec<Record>, ReadError> {
-        let mut all = Vec::new();
-        for of_block in candidates.chunk_by(|a, b| a.block.span == b.block.span) {
-            let Some(block) = of_block.first().map(|candidate| candidate.block) else { continue };
-            let start = self.start_of(view, block.queue).await?;
-            if block.last < start {
-                continue;
+        query: &KeyQuery,
+    ) -> Result<(Vec<Record>, Option<Timestamp>), ReadError> {
+        let of_blocks = candidates.chunk_by(|a, b| a.block.span == b.block.span);
+        let mut blocks: Vec<(BlockRef, Vec<QueueOffset>)> = of_blocks
+            .filter_map(|all| {
+                Some((all.first()?.block, all.iter().map(|one| one.offset).collect()))
+            })
+            .collect();
+        blocks.sort_by_key(|(block, _)| Reverse(block.max_time));
+        let times: Vec<Timestamp> = blocks.iter().map(|(block, _)| block.max_time).collect();
+        let read = |(block, offsets): (BlockRef, Vec<QueueOffset>)| async move {
+            self.in_block(view, source, block, &offsets).await
+        };
+        let mut reads = stream::iter(blocks.into_iter().map(read)).buffered(AT_ONCE);
+        let mut found = Found::default();
+        for left in times {
+            if found.has_enough(query.max, left) {
+                return Ok((found.records, Some(left)));
             }
-            let fetch = Fetch { span: block.span, blocks: vec![block] };
-            let records = self.blocks(source, &fetch, Looked::Page, Purpose::Search).await?;
-            let is_meant = |record: &Record| {
-                start <= record.offset && of_block.iter().any(|c| c.offset == record.offset)
-            };
-            all.extend(records.into_iter().filter(is_meant));
+            let Some(records) = reads.next().await else { break };
+            found.records.extend(records?.into_iter().filter(|record| query.wants(record)));
+            found.order();
         }
-        Ok(all)
+        Ok((found.records, None))
+    }
+
+    /// The messages of one block that are meant and still kept.
+    async fn in_block(
+        &self,
+        view: &View,
+        source: &Source,
+        block: BlockRef,
+        offsets: &[QueueOffset],
+    ) -> Result<Vec<Record>, ReadError> {
+        let start = self.start_of(view, block.queue).await?;
+        if block.last < start {
+            return Ok(Vec::new());
+        }
+        let fetch = Fetch { span: block.span, blocks: vec![block] };
+        let mut records = self.blocks(source, &fetch, Looked::Page, Purpose::Search).await?;
+        // The index has them in order.
+        let is_meant = |record: &Record| offsets.binary_search(&record.offset).is_ok();
+        records.retain(|record| start <= record.offset && is_meant(record));
+        Ok(records)
     }
 }

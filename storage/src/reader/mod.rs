@@ -7,7 +7,7 @@
 //! of date; what a view names may be gone ([`ReadError::Stale`]), and then the record has moved on.
 //!
 //! ```text
-//!   read, at_time   cursor   operations, ends   by_key, by_lsn
+//!   read, at_time   cursor   operations, ends   by_key, by_lsn, measure
 //!         └── walk: which objects ──┘           summaries       seek, keys
 //!         └── or_again: bytes that decode, or are read again    access
 //!   pages (memory, disk)        indexes (memory)                once, however many ask
@@ -31,6 +31,7 @@ mod fair;
 mod handle;
 mod indexes;
 mod keys;
+mod measure;
 mod operations;
 mod pages;
 mod read;
@@ -49,6 +50,7 @@ pub use error::ReadError;
 pub use fair::FairKey;
 pub use handle::{OpenRefused, Reader};
 pub use keys::{Found, KeyQuery, SEARCH_OBJECTS_MAX};
+pub use measure::Measure;
 pub use read::{Chunk, Want};
 pub use view::View;
 

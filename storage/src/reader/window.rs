@@ -9,7 +9,7 @@ pub(super) const WINDOW_BYTES_MAX: u64 = 32 << 20;
 /// Requests that one cursor has under way.
 pub(super) const PIECES_MAX: usize = 8;
 /// Bytes of one request, where no block is larger: with the widest window eight of them.
-const PIECE_BYTES_MAX: u64 = WINDOW_BYTES_MAX / PIECES_MAX as u64;
+pub(super) const PIECE_BYTES_MAX: u64 = WINDOW_BYTES_MAX / PIECES_MAX as u64;
 /// How long a window does not grow after some of it was read in vain.
 const COOL_DOWN: Duration = Duration::from_secs(60);
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 /// Bytes between two wanted blocks that are fetched along rather than in a request of their own.
 const ALONG_BYTES: u64 = 64 << 10;
-/// Places that one key may have in an object before the search says that it is not complete.
-pub const PLACES_MAX: usize = 1024;
+/// Places that one key may have in an object before the search says that it is not complete: a MiB
+/// of them.
+pub const PLACES_MAX: usize = 1 << 16;
 
 /// One request, and the blocks that it brings.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@ mod answers;
 mod caches;
 mod cursors;
 mod faults;
+mod measures;
 mod rig;
 mod search;
 mod speed;

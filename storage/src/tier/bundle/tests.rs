@@ -140,7 +140,7 @@ fn a_search_takes_a_partition_a_page_and_a_block() {
 #[test]
 fn a_key_of_every_message_is_found_to_a_limit() {
     let mut log = SampleLog::new(2);
-    (0..5000).for_each(|_| log.message(1, 0, b"same"));
+    (0..70_000).for_each(|_| log.message(1, 0, b"same"));
     let made = bundle(&mut [log]);
     let object = Object::of(&made.parts);
     let tail = object.tail().unwrap();
