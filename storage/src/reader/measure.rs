@@ -6,7 +6,7 @@ use super::error::ReadError;
 use super::seek::Walk;
 use super::view::View;
 use super::window::PIECE_BYTES_MAX;
-use crate::format::object::Tail;
+use crate::format::object::{BlockRef, Tail};
 use crate::format::{QueueOffset, QueueUid};
 use crate::object::Purpose;
 use crate::tier::fetches;
@@ -21,9 +21,9 @@ const TAILS_MAX: usize = 256;
 /// What a cursor would read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measure {
-    /// Messages of the blocks that would be read.
+    /// Messages of the range; with tags, of the blocks that would be read.
     pub messages: u64,
-    /// Bytes of these blocks, as they are stored.
+    /// Their part of the bytes of these blocks, as they are stored.
     pub bytes: u64,
     /// Requests for them, with wide windows and nothing cached.
     pub gets: u64,
@@ -126,8 +126,9 @@ fn counted(
         }
         part.next = block.last.plus(1);
         if block.tags & tags != 0 {
-            part.messages += u64::from(block.count);
-            part.bytes += block.span.len;
+            let (messages, bytes) = within(&block, range);
+            part.messages += messages;
+            part.bytes += bytes;
         }
     }
     let sizes = (PIECE_BYTES_MAX, u64::MAX);
@@ -137,4 +138,13 @@ fn counted(
     };
     part.gets += requests.iter().filter(before_end).count() as u64;
     Some(part)
+}
+
+/// What a block has of a range: exact, unless offsets within are missing.
+fn within(block: &BlockRef, range: &Range<QueueOffset>) -> (u64, u64) {
+    let (from, to) = (block.first.max(range.start), block.last.plus(1).min(range.end));
+    let count = u64::from(block.count);
+    let messages = to.since(from).min(count);
+    let bytes = u128::from(block.span.len) * u128::from(messages) / u128::from(count.max(1));
+    (messages, u64::try_from(bytes).unwrap_or(block.span.len))
 }
