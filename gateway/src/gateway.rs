@@ -225,7 +225,7 @@ async fn assemble(
         owned: owned.clone(),
         consume: consume.clone(),
         produce: produce.clone(),
-        source: Arc::new(replay::Logs::new(owned.clone())),
+        source: Arc::new(replay::Archive::new(owned.clone(), catalog.clone(), tiering.clone())),
         me,
         stop: stop.clone(),
     });

@@ -3,7 +3,7 @@
 use super::problem::{Name, Params, Problem};
 use super::{api, topics};
 use crate::broker::Broker;
-use crate::query::{self, FOUND_MAX, Found, LookRefused, Search, SearchRefused, Wanted};
+use crate::query::{self, FOUND_MAX, Found, Library, LookRefused, Search, SearchRefused, Wanted};
 use axum::Json;
 use axum::extract::State;
 use metadata::model::{Topic, TopicQueue, broker_name, parse_broker_name};
@@ -38,7 +38,8 @@ pub(super) async fn by_id(
         Problem::invalid(format!("{id} is no offset message id"))
             .hint("it has 32 or 56 hexadecimal digits; for other ids search the topic by `id`")
     })?;
-    let found = query::by_lsn(&broker.owned, Lsn(position.cast_unsigned()));
+    let library = Library::of(&broker);
+    let found = query::by_lsn(&library, Lsn(position.cast_unsigned())).await;
     let found = found.map_err(|refused| match refused {
         LookRefused::Missing => Problem::missing(format!("there is no message {id}"))
             .hint("an id that a producer gave is searched in its topic, by `id`"),
@@ -59,7 +60,8 @@ pub(super) async fn by_offset(
         Problem::missing(format!("topic {} has no queue {id} on {owner}", topic.name))
             .hint("GET /v1/topics/NAME lists its queues")
     })?;
-    Ok(Json(view(query::by_offset(&broker.owned, queue, QueueOffset(offset))?)))
+    let found = query::by_offset(&Library::of(&broker), queue, QueueOffset(offset)).await?;
+    Ok(Json(view(found)))
 }
 
 fn queue_of(topic: &Topic, pg: PgId, id: u32) -> Option<TopicQueue> {
@@ -98,11 +100,12 @@ pub(super) async fn search(
         to: Timestamp(params.to_ms.unwrap_or(u64::MAX)),
         max: params.max.unwrap_or(FOUND_MAX),
     };
-    let matches = query::search_apart(&broker.owned, search).await?;
+    let matches = query::search(&Library::of(&broker), search).await?;
     Ok(Json(api::MessageSearch {
+        complete: matches.is_complete(),
         messages: matches.found.into_iter().map(view).collect(),
-        complete: matches.stopped_at.is_none(),
         stopped_at_ms: matches.stopped_at.map(|at| at.0),
+        damaged_objects: matches.damaged.into_iter().collect(),
     }))
 }
 
@@ -122,7 +125,8 @@ pub(super) async fn tail(
     Params(params): Params<TailParams>,
 ) -> Answer<Json<api::MessageTail>> {
     let topic = topics::find(&broker, &name)?;
-    let places = begin(&broker, &topic, &params).await?;
+    let library = Library::of(&broker);
+    let mut places = begin(&broker, &topic, &params).await?;
     let max = params.max.unwrap_or(FOUND_MAX).clamp(1, FOUND_MAX);
     let wait = Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_MAX);
     let _place = TAILS
@@ -130,12 +134,12 @@ pub(super) async fn tail(
         .map_err(|_| Problem::unavailable("too many tails run already").hint("ask again soon"))?;
     let until = broker.env.monotonic() + wait;
     loop {
-        let page = query::follow(&broker.owned, &places, max, PAGE_BYTES_MAX)?;
+        let page = query::follow(&library, &places, max, PAGE_BYTES_MAX).await?;
+        places.iter_mut().zip(page.next).for_each(|((_, at), next)| *at = next);
         let left = until.saturating_sub(broker.env.monotonic());
         if !page.messages.is_empty() || left.is_zero() || broker.stop.is_cancelled() {
-            let next: Vec<_> = places.iter().map(|(queue, _)| *queue).zip(page.next).collect();
             let messages = page.messages.into_iter().map(view).collect();
-            return Ok(Json(api::MessageTail { messages, next: write_places(&next) }));
+            return Ok(Json(api::MessageTail { messages, next: write_places(&places) }));
         }
         // Both branches are cancel safe.
         tokio::select! {

@@ -64,6 +64,14 @@ impl Filter {
         }
     }
 
+    /// The hashes of the tags that are wanted, ascending; `None`: all are.
+    pub fn hashes(&self) -> Option<impl Iterator<Item = u64> + '_> {
+        match self {
+            Filter::All => None,
+            Filter::Tags(TagSet(tags)) => Some(tags.iter().map(|(hash, _)| *hash)),
+        }
+    }
+
     /// Whether a message with this tag is wanted.
     pub fn matches(&self, tag: Option<&str>) -> bool {
         match (self, tag) {

@@ -1,43 +1,78 @@
 //! Messages whose place is known.
 
-use super::{Found, LookRefused};
-use crate::ownership::{Owned, PlacementGroup};
+use super::{Found, Library, LookRefused};
+use crate::history::Entries;
+use crate::ownership::PlacementGroup;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use metadata::model::{NEVER_OPENED, TopicQueue};
-use protocol::stored;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use storage::format::{Lsn, QueueOffset, QueueUid};
 use storage::{Entry, RecordKind};
 
+/// Queues whose older messages are loaded at once: fewer than a placement group lets on their way
+/// ([`crate::history::LOADS_MAX`]), so that consumers come by.
+const AT_ONCE: usize = 4;
+
 /// The message at a position of a log, as offset message ids name it. Any number may be asked for.
 ///
 /// # Errors
 /// [`LookRefused`].
-pub fn by_lsn(owned: &Owned, lsn: Lsn) -> Result<Found, LookRefused> {
-    let pg = lsn.pg().ok_or(LookRefused::Missing)?;
-    let pg = owned.get(pg).ok_or(LookRefused::NotServedHere(pg))?;
-    // Bytes in the middle of a record may look like one: only the queue's index tells where a
-    // message begins.
-    let record = pg.log.read(lsn).map_err(|_| LookRefused::Missing)?;
-    if record.kind != RecordKind::Message {
+pub async fn by_lsn(library: &Library, lsn: Lsn) -> Result<Found, LookRefused> {
+    let id = lsn.pg().ok_or(LookRefused::Missing)?;
+    let pg = library.owned.get(id).ok_or(LookRefused::NotServedHere(id))?;
+    if let Some(entry) = in_log(pg, lsn)
+        && let Some(found) = read(pg, &entry)
+    {
+        return found;
+    }
+    if lsn >= library.tiered(id) {
         return Err(LookRefused::Missing);
     }
-    let entry = entry_at(pg, record.queue, record.offset).ok_or(LookRefused::Missing)?;
-    if entry.lsn == lsn { read(pg, &entry) } else { Err(LookRefused::Missing) }
+    let record = library.at(id, lsn).await?.ok_or(LookRefused::Missing)?;
+    // The bucket has what was deleted, for a while.
+    if library.catalog.is_gone(record.queue) {
+        return Err(LookRefused::Missing);
+    }
+    Found::of_record(id, &record)
+}
+
+/// The message that the log has at a position.
+fn in_log(pg: &PlacementGroup, lsn: Lsn) -> Option<Entry> {
+    // Bytes in the middle of a record may look like one: only the queue's index tells where a
+    // message begins.
+    let record = pg.log.read(lsn).ok().filter(|record| record.kind == RecordKind::Message)?;
+    entry_at(pg, record.queue, record.offset).filter(|entry| entry.lsn == lsn)
+}
+
+fn entry_at(pg: &PlacementGroup, queue: QueueUid, offset: QueueOffset) -> Option<Entry> {
+    let mut found = None;
+    pg.log.scan(queue, offset, &mut |entry| {
+        found = Some(entry).filter(|entry| entry.offset == offset);
+        ControlFlow::Break(())
+    });
+    found
+}
+
+/// Reads what the log's index names; `None` where the log gave it up since.
+pub(super) fn read(pg: &PlacementGroup, entry: &Entry) -> Option<Result<Found, LookRefused>> {
+    let record = pg.log.read(entry.lsn).ok()?.body;
+    Some(Found::read(pg.id, entry.lsn, record))
 }
 
 /// The message at an offset of a queue.
 ///
 /// # Errors
 /// [`LookRefused`].
-pub fn by_offset(
-    owned: &Owned,
+pub async fn by_offset(
+    library: &Library,
     queue: TopicQueue,
     offset: QueueOffset,
 ) -> Result<Found, LookRefused> {
-    let pg = served(owned, queue)?;
-    let entry = entry_at(pg, queue.uid, offset).ok_or(LookRefused::Missing)?;
-    read(pg, &entry)
+    let pg = library.served(queue)?;
+    let record = pg.history.message(queue.uid, offset).await?.ok_or(LookRefused::Missing)?;
+    Found::read(pg.id, record.lsn, record.body)
 }
 
 /// What comes next in several queues.
@@ -49,73 +84,80 @@ pub struct Page {
     pub next: Vec<QueueOffset>,
 }
 
+/// What comes next in one queue.
+struct Lane<'a> {
+    pg: &'a Arc<PlacementGroup>,
+    queue: QueueUid,
+    entries: VecDeque<Entry>,
+    /// More comes behind these, of which nobody knows when it was stored.
+    goes_on: bool,
+}
+
 /// The oldest messages behind these places in their queues: at most `max`, and no further one once
-/// `bytes` are reached.
+/// `bytes` are reached. There is one unless there is none, or it cannot be read.
 ///
 /// # Errors
-/// [`LookRefused::NotServedHere`].
-pub fn follow(
-    owned: &Owned,
+/// [`LookRefused::NotServedHere`], [`LookRefused::NotLoaded`].
+pub async fn follow(
+    library: &Library,
     places: &[(TopicQueue, QueueOffset)],
     max: usize,
     bytes: u64,
 ) -> Result<Page, LookRefused> {
-    let mut entries = Vec::new();
-    for (at, (queue, from)) in places.iter().enumerate() {
-        let pg = served(owned, *queue)?;
-        let mut left = max;
-        if queue.uid == NEVER_OPENED || left == 0 {
-            continue;
-        }
-        pg.log.scan(queue.uid, *from, &mut |entry| {
-            entries.push((at, pg, entry));
-            left -= 1;
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-    }
-    // Within a queue neither time nor position goes back, so offsets stay in order.
-    entries.sort_by_key(|(_, _, entry)| (entry.time, entry.lsn));
+    let lanes = places.iter().map(|(queue, from)| lane(library, *queue, *from, max));
+    let mut lanes: Vec<Lane<'_>> =
+        stream::iter(lanes.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
     let mut page = Page { messages: Vec::new(), next: places.iter().map(|(_, at)| *at).collect() };
     let mut taken = 0;
-    for (at, pg, entry) in entries.into_iter().take(max) {
+    for _ in 0..max {
         if taken >= bytes {
             break;
         }
+        let Some((at, entry)) = oldest(&mut lanes) else { break };
         taken += u64::from(entry.len);
-        page.messages.extend(read(pg, &entry));
-        if let Some(next) = page.next.get_mut(at) {
-            *next = entry.offset.plus(1);
-        }
+        let (Some(lane), Some(next)) = (lanes.get(at), page.next.get_mut(at)) else { break };
+        let record = lane.pg.history.message_at(lane.queue, entry.offset, entry.lsn).await?;
+        let found = record.map(|record| Found::read(lane.pg.id, record.lsn, record.body));
+        page.messages.extend(found.and_then(Result::ok));
+        *next = entry.offset.plus(1);
     }
     Ok(page)
 }
 
-/// The queue's placement group, if it is here.
-pub(super) fn served(
-    owned: &Owned,
+async fn lane<'a>(
+    library: &'a Library,
     queue: TopicQueue,
-) -> Result<&Arc<PlacementGroup>, LookRefused> {
-    owned.get(queue.pg).ok_or(LookRefused::NotServedHere(queue.pg))
+    from: QueueOffset,
+    max: usize,
+) -> Result<Lane<'a>, LookRefused> {
+    let pg = library.served(queue)?;
+    let Entries { entries, missing } = match queue.uid {
+        NEVER_OPENED => Entries::default(),
+        uid => pg.history.entries(uid, from, max).await?,
+    };
+    let goes_on = missing.is_some();
+    Ok(Lane { pg, queue: queue.uid, entries: entries.into(), goes_on })
 }
 
-/// Reads what the index names.
-pub(super) fn read(pg: &PlacementGroup, entry: &Entry) -> Result<Found, LookRefused> {
-    // Deleted between the index and the log.
-    let record = pg.log.read(entry.lsn).map_err(|_| LookRefused::Missing)?.body;
-    match stored::decode(record.clone()) {
-        Ok(message) => Ok(Found { pg: pg.id, lsn: entry.lsn, record, message }),
-        Err(error) => {
-            tracing::error!(%error, lsn = entry.lsn.0, "a stored message cannot be read");
-            Err(LookRefused::Unreadable)
+/// Takes the oldest of what comes next, and says of which lane. `None` at the end, and where a lane
+/// that goes on has nothing more in hand.
+fn oldest(lanes: &mut [Lane<'_>]) -> Option<(usize, Entry)> {
+    let mut oldest: Option<(usize, Entry)> = None;
+    for (at, lane) in lanes.iter().enumerate() {
+        match lane.entries.front() {
+            None if lane.goes_on => return None,
+            None => {}
+            // Within a queue neither time nor position goes back, so offsets stay in order.
+            Some(entry) => {
+                let rank = |entry: &Entry| (entry.time, entry.lsn);
+                if oldest.is_none_or(|(_, known)| rank(entry) < rank(&known)) {
+                    oldest = Some((at, *entry));
+                }
+            }
         }
     }
-}
-
-fn entry_at(pg: &PlacementGroup, queue: QueueUid, offset: QueueOffset) -> Option<Entry> {
-    let mut found = None;
-    pg.log.scan(queue, offset, &mut |entry| {
-        found = Some(entry).filter(|entry| entry.offset == offset);
-        ControlFlow::Break(())
-    });
-    found
+    if let Some((at, _)) = oldest {
+        lanes.get_mut(at)?.entries.pop_front();
+    }
+    oldest
 }

@@ -1,26 +1,34 @@
 //! Looking at messages without consuming them: by position, by offset, by key or id.
 //!
 //! A look changes nothing: no group moves, no delivery is made. Only what consumers could see is
-//! shown. There is no index of keys yet; a search reads the topic's messages newest first, within
-//! bounds of its own, and says how far it got, so that whoever asks may go on from there.
+//! shown, wherever it lies: in the journal, or in the object store.
+//!
+//! A search looks through what is not in the bucket yet, newest first, and asks the indexes of keys
+//! in the bucket for the rest. Both are bounded; a result says how far it got, so that whoever asks
+//! may go on from there.
 mod apart;
+mod library;
 mod lookup;
+mod matches;
 mod search;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub use apart::{SEARCHES_MAX, SearchRefused, search_apart};
+pub use apart::{SEARCHES_MAX, SearchRefused, search};
+pub use library::Library;
 pub use lookup::{Page, by_lsn, by_offset, follow};
-pub use search::{
-    FOUND_MAX, Matches, SEARCH_BYTES_MAX, SEARCH_MESSAGES_MAX, Search, Wanted, search,
-};
+pub use matches::Matches;
+pub use search::{FOUND_MAX, SEARCH_BYTES_MAX, SEARCH_MESSAGES_MAX, Search, Wanted};
 
 use crate::history::LoadFailed;
 use bytes::Bytes;
-use protocol::stored::StoredMessage;
+use protocol::stored::{self, StoredMessage};
+use storage::env::Timestamp;
 use storage::format::{Lsn, PgId};
 
-/// A message as it lies in its log. Holds a segment of the journal: let it go soon.
+/// A message as it lies in its log. Holds a segment of the journal, or a block of an object: let it go
+/// soon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The placement group of its queue.
@@ -31,6 +39,23 @@ pub struct Found {
     pub record: Bytes,
     /// The same, read.
     pub message: StoredMessage,
+}
+
+impl Found {
+    fn read(pg: PgId, lsn: Lsn, record: Bytes) -> Result<Found, LookRefused> {
+        match stored::decode(record.clone()) {
+            Ok(message) => Ok(Found { pg, lsn, record, message }),
+            Err(error) => {
+                tracing::error!(%error, lsn = lsn.0, "a stored message cannot be read");
+                Err(LookRefused::Unreadable)
+            }
+        }
+    }
+
+    /// When it was stored.
+    pub fn stored_at(&self) -> Timestamp {
+        Timestamp(self.message.stored_at.cast_unsigned())
+    }
 }
 
 /// Why a message cannot be shown.

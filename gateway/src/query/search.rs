@@ -1,24 +1,24 @@
-//! Messages by key or id, within a span of time.
+//! What a search looks for, and how it looks through the logs, which have no index of keys: newest first, within bounds.
 
-use super::lookup::{read, served};
-use super::{Found, LookRefused};
-use crate::ownership::{Owned, PlacementGroup};
-use metadata::model::{NEVER_OPENED, Topic, TopicQueue};
+use super::Matches;
+use super::lookup::read;
+use crate::ownership::PlacementGroup;
+use metadata::model::{Topic, TopicQueue};
 use protocol::stored::{StoredMessage, property};
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use storage::Entry;
 use storage::env::Timestamp;
-use storage::format::{QueueOffset, QueueUid};
+use storage::format::{Lsn, QueueOffset, QueueUid};
 
 /// The most messages that one search gives (Apache's `defaultQueryMaxNum` is 32, its limit 64).
 pub const FOUND_MAX: usize = 64;
 
-/// The most messages that one search reads; some tenths of a second.
+/// The most messages that one search reads out of the logs; some tenths of a second.
 pub const SEARCH_MESSAGES_MAX: usize = 100_000;
 
-/// The most bytes of messages that one search reads: each is checksummed.
+/// The most bytes of messages that one search reads out of the logs: each is checksummed.
 pub const SEARCH_BYTES_MAX: u64 = 256 << 20;
 
 /// Index entries taken at a time, going back.
@@ -50,40 +50,32 @@ pub struct Search {
     pub max: usize,
 }
 
-/// What a search found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matches {
-    /// Newest first.
-    pub found: Vec<Found>,
-    /// The search stopped before `from`, at a message stored then: what is older was not looked at,
-    /// nor all that was stored in that very millisecond. Going on means to search again with it as
-    /// `to`. `None` where everything was looked at.
-    pub stopped_at: Option<Timestamp>,
+/// A queue's part of a log.
+#[derive(Clone)]
+pub(super) struct Stretch {
+    pub(super) pg: Arc<PlacementGroup>,
+    pub(super) queue: TopicQueue,
+    /// What lies before is found elsewhere.
+    pub(super) from: Lsn,
 }
 
-/// Searches the topic's queues together, newest first. To be run where it may take a while: reads
-/// up to [`SEARCH_MESSAGES_MAX`] messages or [`SEARCH_BYTES_MAX`].
-///
-/// # Errors
-/// [`LookRefused::NotServedHere`] where a queue lies elsewhere: a search that leaves something out
-/// would say that it is not there.
-pub fn search(owned: &Owned, search: &Search) -> Result<Matches, LookRefused> {
-    let mut trails = BinaryHeap::new();
-    for queue in search.topic.queues().iter().filter(|queue| queue.uid != NEVER_OPENED) {
-        trails.extend(Trail::open(served(owned, *queue)?, *queue, search));
-    }
-    let max = search.max.min(FOUND_MAX);
+/// Searches queues together, newest first. To be run where it may take a while: reads up to
+/// [`SEARCH_MESSAGES_MAX`] messages or [`SEARCH_BYTES_MAX`]. What a log gives up meanwhile may be left out.
+pub(super) fn in_logs(stretches: &[Stretch], search: &Search) -> Matches {
+    let mut trails: BinaryHeap<Trail<'_>> =
+        stretches.iter().filter_map(|stretch| Trail::open(stretch, search)).collect();
     let mut found = Vec::new();
     let (mut messages, mut bytes) = (0, 0);
     // The trail whose next message is the newest comes first.
     while let Some(mut trail) = trails.pop() {
         let Some(entry) = trail.newest else { continue };
-        if found.len() == max || messages == SEARCH_MESSAGES_MAX || bytes >= SEARCH_BYTES_MAX {
-            return Ok(Matches { found, stopped_at: Some(entry.time) });
+        let is_enough = found.len() == search.max();
+        if is_enough || messages == SEARCH_MESSAGES_MAX || bytes >= SEARCH_BYTES_MAX {
+            return Matches { found, stopped_at: Some(entry.time), ..Matches::default() };
         }
         messages += 1;
         bytes += u64::from(entry.len);
-        if let Ok(one) = read(trail.pg, &entry)
+        if let Some(Ok(one)) = read(trail.pg, &entry)
             && search.wanted.is(&one.message)
         {
             found.push(one);
@@ -92,11 +84,25 @@ pub fn search(owned: &Owned, search: &Search) -> Result<Matches, LookRefused> {
             trails.push(trail);
         }
     }
-    Ok(Matches { found, stopped_at: None })
+    Matches { found, ..Matches::default() }
+}
+
+impl Search {
+    /// How many are given.
+    pub(super) fn max(&self) -> usize {
+        self.max.min(FOUND_MAX)
+    }
 }
 
 impl Wanted {
-    fn is(&self, message: &StoredMessage) -> bool {
+    /// What is looked for, as it is written.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Wanted::Key(text) | Wanted::UniqueId(text) | Wanted::KeyOrUniqueId(text) => text,
+        }
+    }
+
+    pub(super) fn is(&self, message: &StoredMessage) -> bool {
         let properties = &message.properties;
         let has_key = |wanted: &str| {
             let keys = properties.get(property::KEYS).unwrap_or_default();
@@ -115,6 +121,8 @@ impl Wanted {
 struct Trail<'a> {
     pg: &'a PlacementGroup,
     queue: QueueUid,
+    /// Nothing before is wanted.
+    from_lsn: Lsn,
     /// Nothing below is wanted.
     first: QueueOffset,
     /// Entries in hand reach down to here.
@@ -127,13 +135,15 @@ struct Trail<'a> {
 
 impl<'a> Trail<'a> {
     /// `None` where the queue has nothing of that time.
-    fn open(pg: &'a PlacementGroup, queue: TopicQueue, search: &Search) -> Option<Trail<'a>> {
+    fn open(stretch: &'a Stretch, search: &Search) -> Option<Trail<'a>> {
+        let Stretch { pg, queue, from } = stretch;
         let behind = Timestamp(search.to.0.saturating_add(1));
         let first = pg.log.offset_at_time(queue.uid, search.from);
         let end = pg.log.offset_at_time(queue.uid, behind);
         let first = first.max(pg.log.bounds(queue.uid).first);
         let entries = Vec::new();
-        let mut trail = Trail { pg, queue: queue.uid, first, from: end, entries, newest: None };
+        let (queue, from_lsn) = (queue.uid, *from);
+        let mut trail = Trail { pg, queue, from_lsn, first, from: end, entries, newest: None };
         trail.step().then_some(trail)
     }
 
@@ -151,11 +161,11 @@ impl<'a> Trail<'a> {
                 ControlFlow::Continue(())
             });
         }
-        self.newest = self.entries.pop();
+        self.newest = self.entries.pop().filter(|entry| entry.lsn >= self.from_lsn);
         self.newest.is_some()
     }
 
-    fn rank(&self) -> Option<(Timestamp, storage::format::Lsn)> {
+    fn rank(&self) -> Option<(Timestamp, Lsn)> {
         self.newest.map(|entry| (entry.time, entry.lsn))
     }
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 struct World {
     _dir: TempDir,
     _store: Store,
-    owned: Owned,
+    library: Library,
     topic: Arc<Topic>,
 }
 
@@ -43,13 +43,13 @@ impl World {
         let spec = TopicSpec { queues, ..TopicSpec::new(TopicName::parse("topic").unwrap()) };
         let topic = catalog.create_topic(spec).await.unwrap();
         owned.open_topic(&topic);
-        World { _dir: dir, _store: store, owned, topic }
+        World { _dir: dir, _store: store, library: Library::of_logs(owned, catalog), topic }
     }
 
     /// Stores a message; gives its store time.
     async fn send(&self, queue: usize, id: &str, keys: &str) -> Timestamp {
         let queue = self.topic.queues()[queue];
-        let log = &self.owned.get(queue.pg).unwrap().log;
+        let log = &self.library.owned.get(queue.pg).unwrap().log;
         let appended = log.append(vec![draft(queue, id, keys)], Class::Message).unwrap();
         log.reached(Level::Local, appended.end).await.unwrap();
         appended.time
@@ -95,20 +95,21 @@ async fn a_message_is_found_by_offset_and_by_position_and_nothing_between() {
         world.send(1, &format!("m{number}"), "").await;
     }
     let queue = world.topic.queues()[1];
-    let found = by_offset(&world.owned, queue, QueueOffset(1)).unwrap();
+    let found = by_offset(&world.library, queue, QueueOffset(1)).await.unwrap();
     assert_eq!(found.message.body, "m1");
     assert_eq!(found.message.physical_offset.cast_unsigned(), found.lsn.0);
-    assert_eq!(by_lsn(&world.owned, found.lsn), Ok(found.clone()));
+    assert_eq!(by_lsn(&world.library, found.lsn).await, Ok(found.clone()));
     for next in 1..200 {
-        if let Ok(other) = by_lsn(&world.owned, found.lsn.plus(next)) {
+        if let Ok(other) = by_lsn(&world.library, found.lsn.plus(next)).await {
             assert_eq!((other.message.queue_offset, other.lsn), (2, found.lsn.plus(next)));
         }
     }
-    let missing = |offset| by_offset(&world.owned, queue, QueueOffset(offset)).err();
-    assert_eq!(missing(3), Some(LookRefused::Missing));
-    assert_eq!(missing(u64::MAX), Some(LookRefused::Missing));
-    assert!(by_lsn(&world.owned, Lsn(1 << 60)).is_err());
-    assert_eq!(by_lsn(&world.owned, Lsn(0)), Err(LookRefused::Missing));
+    for offset in [3, u64::MAX] {
+        let missing = by_offset(&world.library, queue, QueueOffset(offset)).await;
+        assert_eq!(missing, Err(LookRefused::Missing));
+    }
+    assert!(by_lsn(&world.library, Lsn(1 << 60)).await.is_err());
+    assert_eq!(by_lsn(&world.library, Lsn(0)).await, Err(LookRefused::Missing));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +123,7 @@ async fn following_gives_what_is_new_in_all_queues_once_and_in_order() {
             world.send(number % 3, &format!("{}", 10 * round + number), "").await;
         }
         loop {
-            let page = follow(&world.owned, &places, 4, u64::MAX).unwrap();
+            let page = follow(&world.library, &places, 4, u64::MAX).await.unwrap();
             assert!(page.messages.len() <= 4);
             let times = page.messages.iter().map(|one| one.message.stored_at);
             assert!(times.is_sorted());
@@ -136,7 +137,7 @@ async fn following_gives_what_is_new_in_all_queues_once_and_in_order() {
     seen.sort_unstable();
     assert_eq!(seen, (0..30).collect::<Vec<_>>());
     let one_at_a_time = [(places[0].0, QueueOffset(0))];
-    let page = follow(&world.owned, &one_at_a_time, 9, 1).unwrap();
+    let page = follow(&world.library, &one_at_a_time, 9, 1).await.unwrap();
     assert_eq!(page.messages.len(), 1, "there is always one, however large");
 }
 
@@ -147,18 +148,18 @@ async fn a_search_gives_the_newest_first_from_all_queues() {
         let key = if number % 3 == 0 { "third x" } else { "x" };
         world.send(number % 4, &format!("m{number}"), key).await;
     }
-    let find = |wanted| search(&world.owned, &world.search(wanted)).unwrap();
-    let all = find(Wanted::Key("x".into()));
+    let find = async |wanted| search(&world.library, world.search(wanted)).await.unwrap();
+    let all = find(Wanted::Key("x".into())).await;
     assert_eq!((all.found.len(), all.stopped_at), (12, None));
-    let thirds = find(Wanted::Key("third".into()));
+    let thirds = find(Wanted::Key("third".into())).await;
     let mut times: Vec<i64> = thirds.found.iter().map(|one| one.message.stored_at).collect();
     times.reverse();
     assert!(times.is_sorted(), "{times:?}");
     assert_eq!(thirds.found.len(), 4);
-    assert_eq!(ids(&find(Wanted::UniqueId("m7".into())).found), ["m7"]);
-    assert_eq!(ids(&find(Wanted::KeyOrUniqueId("m7".into())).found), ["m7"]);
-    assert_eq!(find(Wanted::Key("m7".into())).found, []);
-    assert_eq!(find(Wanted::Key("thir".into())).found, []);
+    assert_eq!(ids(&find(Wanted::UniqueId("m7".into())).await.found), ["m7"]);
+    assert_eq!(ids(&find(Wanted::KeyOrUniqueId("m7".into())).await.found), ["m7"]);
+    assert_eq!(find(Wanted::Key("m7".into())).await.found, []);
+    assert_eq!(find(Wanted::Key("thir".into())).await.found, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +172,7 @@ async fn a_search_that_stops_says_where_and_goes_on_from_there() {
     let mut seen = std::collections::BTreeSet::new();
     let mut ask = Search { max: 9999, ..world.search(Wanted::Key("k".into())) };
     loop {
-        let matches = search(&world.owned, &ask).unwrap();
+        let matches = search(&world.library, ask.clone()).await.unwrap();
         assert!(matches.found.len() <= FOUND_MAX);
         seen.extend(matches.found.iter().map(|found| found.lsn));
         let Some(stopped_at) = matches.stopped_at else { break };
@@ -180,7 +181,7 @@ async fn a_search_that_stops_says_where_and_goes_on_from_there() {
     }
     assert_eq!(seen.len(), 600);
     let within = Search { from: times[10], to: times[10], ..ask };
-    let found = search(&world.owned, &within).unwrap().found;
+    let found = search(&world.library, within).await.unwrap().found;
     assert!(ids(&found).contains(&"m10"));
     assert!(found.iter().all(|one| one.message.stored_at.cast_unsigned() == times[10].0));
 }

@@ -5,7 +5,7 @@ use super::header::Header;
 use super::reply::{Answer, Refusal, Reply};
 use super::round::Kept;
 use super::session::Session;
-use crate::query::{self, LookRefused, Matches, Search, Wanted};
+use crate::query::{self, Library, LookRefused, Matches, Search, Wanted};
 use bytes::{Bytes, BytesMut};
 use protocol::names::TopicName;
 use protocol::remoting::Frame;
@@ -23,9 +23,10 @@ const KEY_TYPE: &str = "K";
 const TAG_TYPE: &str = "T";
 
 /// VIEW_MESSAGE_BY_ID (33): the message at a position of a log, which offset message ids name.
-pub(super) fn view(session: &Session<'_>, header: Header<'_>) -> Answer {
+pub(super) async fn view(session: &Session<'_>, header: Header<'_>) -> Answer {
     let position: i64 = header.number("offset")?;
-    let found = query::by_lsn(&session.broker.owned, Lsn(position.cast_unsigned()));
+    let library = Library::of(session.broker);
+    let found = query::by_lsn(&library, Lsn(position.cast_unsigned())).await;
     found.map(|found| Reply::bytes(found.record)).map_err(|refused| match refused {
         LookRefused::Missing => Refusal::NothingAt(position),
         refused @ (LookRefused::NotServedHere(_)
@@ -50,7 +51,7 @@ pub(super) async fn search(session: &mut Session<'_>, request: &Frame) -> Answer
     let topic = topic.ok_or(Refusal::NothingFound)?;
     let brokers = topic.spread.len();
     let search = Search { topic, wanted, from, to, max };
-    let matches = query::search_apart(&broker.owned, search).await?;
+    let matches = query::search(&Library::of(broker), search).await?;
     let now = broker.env.monotonic();
     session.round.begin(request, brokers, Kept::NothingFound, now);
     answer(&matches, broker.env.now())
@@ -58,6 +59,9 @@ pub(super) async fn search(session: &mut Session<'_>, request: &Frame) -> Answer
 
 fn answer(matches: &Matches, now: Timestamp) -> Answer {
     let Some(newest) = matches.found.first() else {
+        if !matches.damaged.is_empty() {
+            return Err(LookRefused::Unreadable.into());
+        }
         return Err(matches.stopped_at.map_or(Refusal::NothingFound, |at| {
             // Asking again with it as the end goes on from there.
             Refusal::NothingFoundSince(at.0)

@@ -142,7 +142,7 @@ impl Session<'_> {
             RequestCode::GET_PRODUCER_CONNECTION_LIST => member::producers(self, header),
             RequestCode::GET_CONSUME_STATS => progress::stats(self, header).await,
             RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => progress::reset(self, request).await,
-            RequestCode::VIEW_MESSAGE_BY_ID => message::view(self, header),
+            RequestCode::VIEW_MESSAGE_BY_ID => message::view(self, header).await,
             RequestCode::QUERY_MESSAGE => message::search(self, request).await,
             RequestCode::GET_BROKER_CONFIG => config::show(self),
             RequestCode::UPDATE_BROKER_CONFIG => config::update(),

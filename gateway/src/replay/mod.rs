@@ -20,9 +20,10 @@
 //!
 //! What is deliberately not here: the order of messages of different queues is that of their store times only as far as
 //! what may be held in memory allows.
+mod archive;
 mod copy;
+mod course;
 mod estimate;
-mod logs;
 mod outlook;
 mod pace;
 mod refused;
@@ -34,8 +35,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use archive::Archive;
 pub use estimate::{Estimate, Prices};
-pub use logs::Logs;
 pub use outlook::Outlook;
 pub use refused::ReplayRefused;
 pub use service::{Parts, Replays};

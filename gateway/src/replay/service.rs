@@ -117,17 +117,22 @@ impl Replays {
         let exact = spec.filter == JobFilter::All;
         let mut estimate = Estimate { exact, complete: true, ..Estimate::default() };
         for queue in source_order(&source).into_iter().filter(|queue| queue.uid != NEVER_OPENED) {
-            if env.monotonic() >= stop_at {
-                estimate.complete = false;
-                break;
-            }
             let range = messages.range(queue, spec.from, until).await?;
-            let (from, end) = (range.start, range.end);
-            let what = Reading { queue, from, end, filter: &filter, bytes_max: u64::MAX };
-            let measured = messages.measure(what).await?;
-            estimate.messages += measured.messages;
-            estimate.bytes += measured.bytes;
-            estimate.gets += measured.gets;
+            let (mut from, end) = (range.start, range.end);
+            while from < end {
+                if env.monotonic() >= stop_at {
+                    estimate.complete = false;
+                    return Ok(estimate);
+                }
+                let what = Reading { queue, from, end, filter: &filter, bytes_max: u64::MAX };
+                let measured = messages.measure(what).await?;
+                estimate.messages += measured.messages;
+                estimate.bytes += measured.bytes;
+                estimate.gets += measured.gets;
+                from = measured.next;
+                // Others run meanwhile.
+                tokio::task::yield_now().await;
+            }
         }
         Ok(estimate)
     }

@@ -53,10 +53,12 @@ pub struct Page {
 pub struct Measured {
     /// Messages that would be read.
     pub messages: u64,
-    /// Their bytes.
+    /// Their bytes, as they are stored where they lie.
     pub bytes: u64,
     /// Requests to the object store.
     pub gets: u64,
+    /// Told is what lies before: the range's end, or beyond `from`, where another measuring goes on.
+    pub next: QueueOffset,
 }
 
 /// Why a source gives nothing.
@@ -83,7 +85,7 @@ pub trait Source: Send + Sync {
         to: Timestamp,
     ) -> Future<'_, Result<Range<QueueOffset>, SourceRefused>>;
 
-    /// What reading all of it would cost; `bytes_max` says nothing.
+    /// What reading would cost, of as much as is told soon; `bytes_max` says nothing.
     fn measure<'a>(&'a self, what: Reading<'a>) -> Future<'a, Result<Measured, SourceRefused>>;
 
     /// Reads on.

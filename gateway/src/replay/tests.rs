@@ -78,7 +78,7 @@ impl World {
             owned: self.owned.clone(),
             consume: self.consume.clone(),
             produce: self.produce.clone(),
-            source: Arc::new(Logs::new(self.owned.clone())),
+            source: Arc::new(Archive::of_logs(self.owned.clone())),
             me: me(incarnation),
             stop: stop.clone(),
         });

@@ -3,7 +3,7 @@
 //! A clone of a topic has no objects of its own for what it took over: its queues' first offsets are read from the
 //! queues that they were taken from.
 
-use super::view::Published;
+use super::view::{self, Published, RENEWALS_MAX};
 use crate::history::{LoadFailed, Loaded, Loader};
 use async_trait::async_trait;
 use metadata::Catalog;
@@ -18,8 +18,6 @@ use storage::reader::{Course, Cursor, FairKey, ReadError, Reader, View};
 
 /// Readers of one placement group that are read ahead for; the one who read longest ago begins anew.
 const CURSORS_MAX: usize = 64;
-/// How often a manifest that was replaced meanwhile is looked up anew.
-const RENEWALS_MAX: usize = 4;
 /// Behind the last offset that there can be.
 const NO_END: QueueOffset = QueueOffset(u64::MAX);
 
@@ -99,19 +97,12 @@ impl BucketLoader {
         topic.map(|topic| topic.inherited(queue)).unwrap_or_default()
     }
 
-    /// Asks until the manifest that is asked of is not a replaced one.
-    async fn ask<T, F>(&self, mut question: impl FnMut(View) -> F) -> Result<T, LoadFailed>
+    /// Asks the newest manifest.
+    async fn ask<T, F>(&self, question: impl FnMut(View) -> F) -> Result<T, LoadFailed>
     where
         F: Future<Output = Result<T, ReadError>>,
     {
-        for _ in 0..RENEWALS_MAX {
-            match question(self.view.load()).await {
-                Ok(answer) => return Ok(answer),
-                Err(ReadError::Stale { .. }) => {}
-                Err(failed) => return Err(refused(&failed)),
-            }
-        }
-        Err(LoadFailed::Store(Arc::from("the manifest is replaced over and over")))
+        view::ask(|| self.view.load(), question).await.map_err(|failed| refused(&failed))
     }
 }
 

@@ -20,13 +20,16 @@ use metadata::Catalog;
 use metadata::model::Owner;
 use metadata::rebuild::{KeepError, keep_pg};
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::Arc;
 use storage::Store;
 use storage::env::Env;
 use storage::format::object::Properties;
 use storage::format::{Lsn, PgId};
 use storage::object::{Bucket, Capabilities, Error, Health, Usage};
-use storage::reader::{DiskCache, Looked, Looks, OpenRefused, Reader, ReaderConfig, View};
+use storage::reader::{
+    DiskCache, Looked, Looks, OpenRefused, ReadError, Reader, ReaderConfig, View,
+};
 use tokio::task::JoinHandle;
 
 /// Placement groups that are recovered at once.
@@ -250,6 +253,23 @@ impl Tiering {
     /// A placement group's manifest as it was last committed here; `None` where it is not owned.
     pub fn view(&self, pg: PgId) -> Option<View> {
         self.lanes.get(pg).map(|lane| lane.view())
+    }
+
+    /// Asks the newest manifests of placement groups, in their order, and again where one was replaced meanwhile.
+    /// Nothing is asked of one that is not owned: it has no view.
+    ///
+    /// # Errors
+    /// The question's.
+    pub async fn ask<T, F>(
+        &self,
+        pgs: &[PgId],
+        question: impl FnMut(Vec<View>) -> F,
+    ) -> Result<T, ReadError>
+    where
+        F: Future<Output = Result<T, ReadError>>,
+    {
+        let newest = || pgs.iter().filter_map(|pg| self.view(*pg)).collect();
+        super::view::ask(newest, question).await
     }
 
     /// What the bucket was asked, a row for each pair of purpose and kind that was used.

@@ -50,6 +50,8 @@ pub struct MessageSearch {
     pub messages: Vec<Message>,
     /// Whether all of the span of time was looked at.
     pub complete: bool,
+    /// Objects of the object store that are damaged, and could not be looked at.
+    pub damaged_objects: Vec<String>,
     /// Where it was not: search again with this as `to_ms` to go on. A message stored in that
     /// millisecond may then be found again.
     pub stopped_at_ms: Option<u64>,
