@@ -131,7 +131,7 @@ impl History {
         if self.0.remote.is_some() {
             let known = self.0.windows.lock().record(queue, offset);
             match known {
-                Some(Some(record)) => return Look::Here(view(&record)),
+                Some(Some(record)) => return Look::Here(view(queue, &record)),
                 Some(None) => return Look::Gone,
                 None if offset < self.index(queue).first() => return Look::Gone,
                 None => {}
@@ -322,11 +322,11 @@ impl Inner {
     }
 }
 
-/// A record of the object store as one of the log.
-fn view(record: &Record) -> RecordView {
+/// A record of the object store as one of the log. A clone's queue shows what was sent to another as its own.
+fn view(queue: QueueUid, record: &Record) -> RecordView {
     RecordView {
         kind: record.kind,
-        queue: record.queue,
+        queue,
         offset: record.offset,
         lsn: record.lsn,
         time: record.time,

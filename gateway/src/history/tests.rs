@@ -111,6 +111,15 @@ fn the_stretch_that_was_used_least_lately_goes_first() {
 }
 
 #[test]
+fn what_a_queue_took_over_from_another_is_its_own() {
+    let (source, mut windows) = (QueueUid(7), Windows::new(usize::MAX));
+    let records: Vec<_> = (0..4).map(|offset| message(source, offset, 10)).collect();
+    windows.insert(QUEUE, QueueOffset(0), QueueOffset(4), records);
+    assert!(windows.find(QUEUE, QueueOffset(3)).unwrap().is_some());
+    assert_eq!(windows.find(source, QueueOffset(3)), None);
+}
+
+#[test]
 fn what_a_queue_no_longer_keeps_is_let_go() {
     let mut windows = Windows::new(usize::MAX);
     insert(&mut windows, 0, 10);

@@ -49,7 +49,7 @@ impl Windows {
     }
 
     /// Takes in what was loaded: `records` are all messages of `queue` in `from..next`, ascending
-    /// by offset. What does not belong there is left out.
+    /// by offset, be they sent to it or taken over from another. What lies outside is left out.
     pub fn insert(
         &mut self,
         queue: QueueUid,
@@ -57,7 +57,7 @@ impl Windows {
         next: QueueOffset,
         mut records: Vec<Record>,
     ) {
-        records.retain(|one| one.queue == queue && from <= one.offset && one.offset < next);
+        records.retain(|one| from <= one.offset && one.offset < next);
         debug_assert!(records.is_sorted_by(|a, b| a.offset < b.offset), "a load is in order");
         let known = self.known(queue, from, next);
         known.iter().for_each(|(first, _)| self.touch(queue, *first));

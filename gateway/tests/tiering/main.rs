@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod levels;
+mod lookups;
 mod restarts;
 mod trimmed;
 mod world;
