@@ -1,10 +1,9 @@
 //! Messages looked at though the journal let go of them.
 
+use super::trimmed::body;
 use super::world::{SOON, World, word};
 use gateway::query::{self, Found, Library, LookRefused, Matches, Search, SearchRefused, Wanted};
-use metadata::model::{Span, Topic, TopicQueue};
-use protocol::names::TopicName;
-use std::collections::BTreeMap;
+use metadata::model::{Topic, TopicQueue};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::{Env, Timestamp};
@@ -33,30 +32,12 @@ async fn find(world: &World, topic: &Arc<Topic>, wanted: Wanted) -> Vec<String> 
 }
 
 fn words(found: &[Found]) -> Vec<String> {
-    let body = |one: &Found| std::str::from_utf8(&one.message.body).unwrap().to_owned();
-    found.iter().map(body).collect()
+    let text = |one: &Found| std::str::from_utf8(&one.message.body).unwrap().to_owned();
+    found.iter().map(text).map(|text| text.split(' ').next().unwrap().to_owned()).collect()
 }
 
 fn names(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
     numbers.into_iter().map(|number| format!("m{number}")).collect()
-}
-
-/// Nothing is left in the journal.
-async fn trimmed(world: &World) {
-    world.until_sealed().await;
-    for pg in world.broker().owned.all() {
-        pg.log.trim(pg.log.end());
-    }
-    for pg in world.broker().owned.all() {
-        assert_eq!(pg.log.local_from(), pg.log.end());
-    }
-}
-
-/// Killed and begun again, cold: what the journal finds again it lets go of again.
-async fn begun_again(world: World) -> World {
-    let world = world.killed().await;
-    trimmed(&world).await;
-    world
 }
 
 /// Numbers from `from` to before `to`, each a millisecond after the one before.
@@ -67,31 +48,6 @@ async fn send(world: &World, topic: &Arc<Topic>, numbers: std::ops::Range<usize>
     }
 }
 
-fn topic(world: &World, name: &str) -> Arc<Topic> {
-    world.broker().catalog.topic(name).unwrap()
-}
-
-/// A clone of all that is visible, which is in the bucket.
-async fn clone(world: &World, source: &Arc<Topic>, name: &str) -> Arc<Topic> {
-    world.until_sealed().await;
-    let broker = world.broker();
-    let spans: BTreeMap<_, _> = source
-        .queues()
-        .iter()
-        .map(|queue| {
-            let bounds = broker.owned.get(queue.pg).unwrap().history.bounds(queue.uid);
-            (queue.uid, Span { from: bounds.first, to: bounds.visible_end })
-        })
-        .collect();
-    let name = TopicName::parse(name).unwrap();
-    let at = Env::system().now();
-    let clone = broker.catalog.clone_topic(source, &name, at, |queue| spans[&queue]).await.unwrap();
-    broker.owned.open_topic(&clone);
-    // What is stored from here on is later.
-    Env::system().sleep(Duration::from_millis(2)).await;
-    clone
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_a_message_goes_below_the_journal_and_over_a_kill() {
     let mut world = World::start().await;
@@ -100,9 +56,9 @@ async fn every_way_to_a_message_goes_below_the_journal_and_over_a_kill() {
     for number in 0..30 {
         sent.push(world.send(&orders, format!("m{number}")).await);
     }
-    trimmed(&world).await;
+    world.trimmed().await;
     for round in 0..2 {
-        let orders = topic(&world, "orders");
+        let orders = world.known("orders");
         let library = Library::of(world.broker());
         for number in [0, 7, 29] {
             let at = &sent[number];
@@ -129,7 +85,7 @@ async fn every_way_to_a_message_goes_below_the_journal_and_over_a_kill() {
         assert_eq!(no_message, Err(LookRefused::Missing));
         let behind = query::by_offset(&library, orders.queues()[0], QueueOffset(1000)).await;
         assert_eq!(behind, Err(LookRefused::Missing));
-        world = begun_again(world).await;
+        world = world.begun_again().await;
     }
     world.gateway.stop().await;
 }
@@ -141,9 +97,9 @@ async fn a_tail_begins_at_a_time_and_goes_on_from_the_bucket_into_the_journal() 
     send(&world, &orders, 0..10).await;
     let middle = Env::system().now();
     send(&world, &orders, 10..20).await;
-    trimmed(&world).await;
-    world = begun_again(world).await;
-    let orders = topic(&world, "orders");
+    world.trimmed().await;
+    world = world.begun_again().await;
+    let orders = world.known("orders");
     send(&world, &orders, 20..25).await;
     let library = Library::of(world.broker());
     let mut places = Vec::new();
@@ -175,7 +131,7 @@ async fn a_search_gives_the_newest_first_out_of_the_journal_and_the_bucket_toget
         for pg in world.broker().owned.all() {
             world.broker().tiering.handle().hurry(pg.id, pg.log.end());
         }
-        trimmed(world).await;
+        world.trimmed().await;
     };
     send(&world, &orders, 0..40).await;
     upload(&world).await;
@@ -222,8 +178,8 @@ async fn a_search_in_a_gateway_that_just_began_costs_few_requests() {
         send(&world, &orders, 20 * round..20 * round + 20).await;
         world.until_sealed().await;
     }
-    trimmed(&world).await;
-    world = begun_again(world).await;
+    world.trimmed().await;
+    world = world.begun_again().await;
     let gets = |world: &World| -> u64 {
         let of_search = |usage: &&storage::object::Usage| {
             let for_it = [Purpose::Search, Purpose::Read, Purpose::Manifest];
@@ -234,7 +190,7 @@ async fn a_search_in_a_gateway_that_just_began_costs_few_requests() {
     let pg = orders.queues()[0].pg;
     let objects = world.broker().tiering.view(pg).unwrap().entries();
     let before = gets(&world);
-    let orders = topic(&world, "orders");
+    let orders = world.known("orders");
     assert_eq!(find(&world, &orders, Wanted::Key("key-m33".into())).await, ["m33"]);
     let took = gets(&world) - before;
     // A small object is one page, read once; nothing else is needed of it.
@@ -247,16 +203,16 @@ async fn a_clone_shows_what_it_took_over_and_goes_on_by_itself() {
     let mut world = World::start().await;
     let orders = world.topic("orders", |spec| spec.queues = 2).await;
     send(&world, &orders, 0..10).await;
-    let first = clone(&world, &orders, "first").await;
+    let first = world.clone_of(&orders, "first").await;
     // The source goes on, and the clone too.
     send(&world, &orders, 10..20).await;
     send(&world, &first, 20..26).await;
-    let second = clone(&world, &first, "second").await;
+    let second = world.clone_of(&first, "second").await;
     send(&world, &second, 26..30).await;
-    trimmed(&world).await;
+    world.trimmed().await;
     for round in 0..2 {
-        world = begun_again(world).await;
-        let (first, second) = (topic(&world, "first"), topic(&world, "second"));
+        world = world.begun_again().await;
+        let (first, second) = (world.known("first"), world.known("second"));
         let of_first: Vec<usize> = (0..10).chain(20..26).rev().collect();
         let of_second: Vec<usize> = (0..10).chain(20..30).rev().collect();
         let all = || Wanted::Key("all".into());
@@ -279,7 +235,7 @@ async fn a_clone_shows_what_it_took_over_and_goes_on_by_itself() {
             world.broker().catalog.delete_topic(&orders.name, None).await.unwrap();
         }
     }
-    let second = topic(&world, "second");
+    let second = world.known("second");
     let group = world.group("readers").await;
     let mut got = world.drain(&second, &group).await;
     got.sort();
@@ -300,7 +256,7 @@ async fn of_a_deleted_topic_nothing_is_found() {
     let world = World::start().await;
     let orders = world.topic("orders", |spec| spec.queues = 1).await;
     let sent = world.send(&orders, "m0".to_owned()).await;
-    trimmed(&world).await;
+    world.trimmed().await;
     world.broker().catalog.delete_topic(&orders.name, None).await.unwrap();
     let library = Library::of(world.broker());
     assert_eq!(query::by_lsn(&library, sent.lsn).await, Err(LookRefused::Missing));
@@ -313,15 +269,18 @@ async fn of_a_deleted_topic_nothing_is_found() {
 async fn a_store_that_is_down_is_said_and_what_the_journal_has_is_shown() {
     let faults = Faults::seeded(1, Env::system());
     let bucket = Bucket::faulty(&faults, Env::system()).with_patience(hasty());
-    // No page is kept, so that reading asks the store.
+    // Objects of many pages, few of which are kept, so that reading asks the store.
     let mut world = World::start_over(bucket, |settings| settings.tiering.cache_memory = 1).await;
     let orders = world.topic("orders", |spec| spec.queues = 1).await;
-    let old = world.send(&orders, "m0".to_owned()).await;
-    trimmed(&world).await;
-    world = begun_again(world).await;
-    let orders = topic(&world, "orders");
+    let old = world.send(&orders, body(0)).await;
+    for number in 1..60 {
+        world.send(&orders, body(number)).await;
+    }
+    world.trimmed().await;
+    world = world.begun_again().await;
+    let orders = world.known("orders");
     faults.set(Plan { down: true, ..Plan::default() });
-    let new = world.send(&orders, "m1".to_owned()).await;
+    let new = world.send(&orders, "m60".to_owned()).await;
     let library = Library::of(world.broker());
     let queue = orders.queues()[0];
     let is_down = |refused: &LookRefused| matches!(refused, LookRefused::NotLoaded(_));
@@ -329,12 +288,13 @@ async fn a_store_that_is_down_is_said_and_what_the_journal_has_is_shown() {
     assert!(is_down(&query::by_offset(&library, queue, old.offset).await.unwrap_err()));
     let places = [(queue, QueueOffset(0))];
     assert!(is_down(&query::follow(&library, &places, 9, u64::MAX).await.unwrap_err()));
-    match try_find(&world, &orders, Wanted::Key("key-m0".into())).await {
-        Err(SearchRefused::Look(refused)) => assert!(is_down(&refused)),
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(words(&[query::by_lsn(&library, new.lsn).await.unwrap()]), ["m1"]);
-    assert_eq!(words(&[query::by_offset(&library, queue, new.offset).await.unwrap()]), ["m1"]);
+    let searched = try_find(&world, &orders, Wanted::Key("key-m0".into())).await;
+    assert!(
+        matches!(&searched, Err(SearchRefused::Look(refused)) if is_down(refused)),
+        "{searched:?}"
+    );
+    assert_eq!(words(&[query::by_lsn(&library, new.lsn).await.unwrap()]), ["m60"]);
+    assert_eq!(words(&[query::by_offset(&library, queue, new.offset).await.unwrap()]), ["m60"]);
     faults.set(Plan::default());
     let end = Env::system().monotonic() + SOON;
     while query::by_lsn(&library, old.lsn).await.is_err() {

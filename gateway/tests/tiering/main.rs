@@ -3,6 +3,7 @@
 
 mod levels;
 mod lookups;
+mod replays;
 mod restarts;
 mod trimmed;
 mod world;

@@ -7,7 +7,8 @@ use std::time::Duration;
 /// Padding that fills a journal of 128 MiB with 4,000 messages one and a half times.
 const PADDING: usize = 48 << 10;
 
-fn body(number: usize) -> String {
+/// `m` and the number, and padding.
+pub(super) fn body(number: usize) -> String {
     // Not compressible to nothing: blocks are to be many.
     let mut state = number as u64 + 1;
     let mut text = format!("m{number} ");

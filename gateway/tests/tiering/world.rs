@@ -5,9 +5,10 @@ use gateway::consume::{Delivery, Invisible, Receive};
 use gateway::produce::{MessageKind, Outgoing, QueueKey, SendRefused, Sent};
 use gateway::settings::{JournalSettings, Listen, Settings};
 use gateway::{Broker, Gateway};
-use metadata::model::{Durability, Group, Topic, TopicSpec};
+use metadata::model::{Durability, Group, Span, Topic, TopicSpec};
 use protocol::names::{GroupName, TopicName};
-use protocol::stored::{Properties, StoredMessage, SysFlag, property};
+use protocol::stored::{Properties, StoredMessage, SysFlag, property, tag_hash};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,28 @@ impl World {
         topic
     }
 
+    /// A topic that was made before.
+    pub(super) fn known(&self, name: &str) -> Arc<Topic> {
+        self.broker().catalog.topic(name).unwrap()
+    }
+
+    /// A clone of all that is visible, once that is in the bucket.
+    pub(super) async fn clone_of(&self, source: &Arc<Topic>, name: &str) -> Arc<Topic> {
+        self.until_sealed().await;
+        let (broker, mut spans) = (self.broker(), BTreeMap::new());
+        for queue in source.queues() {
+            let bounds = broker.owned.get(queue.pg).unwrap().history.bounds(queue.uid);
+            spans.insert(queue.uid, Span { from: bounds.first, to: bounds.visible_end });
+        }
+        let (name, at) = (TopicName::parse(name).unwrap(), Env::system().now());
+        let clone = broker.catalog.clone_topic(source, &name, at, |queue| spans[&queue]).await;
+        let clone = clone.unwrap();
+        broker.owned.open_topic(&clone);
+        // What is stored from here on is later.
+        Env::system().sleep(Duration::from_millis(2)).await;
+        clone
+    }
+
     pub(super) async fn group(&self, name: &str) -> Arc<Group> {
         self.broker().catalog.ensure_group(&GroupName::parse(name).unwrap()).await.unwrap()
     }
@@ -75,7 +98,22 @@ impl World {
         body: String,
         durability: Option<Durability>,
     ) -> Result<Sent, SendRefused> {
+        self.try_send_tagged(topic, body, "", durability).await
+    }
+
+    /// The same with a tag, where it is not empty.
+    pub(super) async fn try_send_tagged(
+        &self,
+        topic: &Arc<Topic>,
+        body: String,
+        tag: &str,
+        durability: Option<Durability>,
+    ) -> Result<Sent, SendRefused> {
         let mut properties = Properties::new();
+        let filter = if tag.is_empty() { 0 } else { tag_hash(tag) };
+        if !tag.is_empty() {
+            properties.set(property::TAGS, tag);
+        }
         let word = body.split(' ').next().unwrap();
         properties.set(property::KEYS, format!("key-{word} all"));
         properties.set(property::UNIQ_KEY, format!("id-{word}"));
@@ -97,7 +135,7 @@ impl World {
             properties,
         };
         let (kind, queue_key) = (MessageKind::Normal, QueueKey::RoundRobin);
-        let message = Outgoing { message, kind, filter: 0, durability, queue_key };
+        let message = Outgoing { message, kind, filter, durability, queue_key };
         let sent = self.broker().produce.send(topic, vec![message]).await?;
         Ok(sent[0])
     }
@@ -144,6 +182,22 @@ impl World {
             assert!(env.monotonic() < end, "{what} does not come");
             env.sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until the bucket has everything, and lets the journal go of it.
+    pub(super) async fn trimmed(&self) {
+        self.until_sealed().await;
+        for pg in self.broker().owned.all() {
+            pg.log.trim(pg.log.end());
+            assert_eq!(pg.log.local_from(), pg.log.end());
+        }
+    }
+
+    /// Killed and begun again, cold: what the journal finds again it lets go of again.
+    pub(super) async fn begun_again(self) -> World {
+        let world = self.killed().await;
+        world.trimmed().await;
+        world
     }
 
     /// Waits until the bucket has everything that was sent.
