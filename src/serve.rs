@@ -4,7 +4,9 @@ use crate::log::Log;
 use anyhow::{Context, bail};
 use clap::Args;
 use gateway::listen::TlsFiles;
-use gateway::settings::{Advertise, HostPort, JournalSettings, Listen, Settings, TieringSettings};
+use gateway::settings::{
+    Advertise, HostPort, JournalSettings, Listen, MaintenanceSettings, Settings, TieringSettings,
+};
 use gateway::tiering::{Locking, ObjectLocks};
 use gateway::{Addresses, Gateway, ObjectStore, StartError};
 use std::io::{ErrorKind, Write};
@@ -82,6 +84,9 @@ pub(crate) struct Serve {
     /// How long a message waits in the journal, at most, before it is put into the object store, such as 10s or 500ms
     #[arg(long, default_value = "10s", value_parser = parse_time, value_name = "TIME")]
     bundle_age: Duration,
+    /// Bytes that merging objects in the object store moves each second, read and written ones together; 0: no limit
+    #[arg(long, default_value = "64MiB", value_parser = parse_bytes, value_name = "SIZE")]
+    compaction_rate: u64,
     /// Memory for what is read from the object store
     #[arg(long, default_value = "64MiB", value_parser = parse_bytes, value_name = "SIZE")]
     cache_memory: u64,
@@ -132,6 +137,10 @@ impl Serve {
                 cache_memory: self.cache_memory,
                 // The pages of a folder are in the kernel's cache already.
                 cache_disk: if is_folder { 0 } else { self.cache_disk },
+                maintenance: MaintenanceSettings {
+                    bytes_per_second: (self.compaction_rate > 0).then_some(self.compaction_rate),
+                    ..MaintenanceSettings::default()
+                },
                 ..TieringSettings::beside(&journal)
             },
             journal,

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+use storage::collect::CollectSettings;
+use storage::tier::compact::CompactionSettings;
 
 /// The smallest journal segment, in bytes. The largest atomic group is a quarter of a segment, and it must hold a
 /// request of several messages of 4 MiB.
@@ -160,6 +162,50 @@ pub struct TieringSettings {
     pub cache_memory: u64,
     /// Disk for it, below the data folder, in bytes; 0: none.
     pub cache_disk: u64,
+    /// How the store is kept in shape.
+    pub maintenance: MaintenanceSettings,
+}
+
+/// How what is in the object store is merged, let go and deleted. An operator chooses the rate; the rest is for tests,
+/// which have no hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaintenanceSettings {
+    /// Bytes that merges move each second, read and written ones together; `None`: as many as come.
+    pub bytes_per_second: Option<u64>,
+    /// How often it is looked whether something is to be merged.
+    pub look_every: Duration,
+    /// How often all of a placement group's manifest is looked over: what is past, and what is in no key summary.
+    pub look_over_every: Duration,
+    /// How often it is looked what objects keep for nobody.
+    pub survey_every: Duration,
+    /// The time between two walks through all names, for objects that nothing refers to.
+    pub sweep_every: Duration,
+    /// When those go.
+    pub collect: CollectSettings,
+    /// What is merged when.
+    pub compaction: CompactionSettings,
+    /// How often a snapshot of consumption is made, if there is anything new. Operations before it may go; and a start
+    /// replays what comes behind it.
+    pub snapshot_every: Duration,
+    /// Runs in no key summary for which one is made: a search looks into each of them.
+    pub summary_runs: usize,
+}
+
+impl Default for MaintenanceSettings {
+    /// 64 MiB/s; a look each 5 s, all of it each 5 min, surveys daily, sweeps hourly; summaries of 256 runs on.
+    fn default() -> MaintenanceSettings {
+        MaintenanceSettings {
+            bytes_per_second: Some(64 * MIB),
+            look_every: Duration::from_secs(5),
+            look_over_every: Duration::from_secs(300),
+            survey_every: Duration::from_secs(24 * 3600),
+            sweep_every: Duration::from_secs(3600),
+            collect: CollectSettings::default(),
+            compaction: CompactionSettings::default(),
+            snapshot_every: Duration::from_secs(300),
+            summary_runs: 256,
+        }
+    }
 }
 
 /// Of the journal, the share that stays though it is in the store: a quarter, and not more than a restart reads in a
@@ -175,6 +221,7 @@ impl TieringSettings {
             keep_bytes: (journal.capacity / 4).min(KEEP_BYTES_MAX),
             cache_memory: 64 * MIB,
             cache_disk: 0,
+            maintenance: MaintenanceSettings::default(),
         }
     }
 }

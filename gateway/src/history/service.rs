@@ -102,6 +102,21 @@ impl History {
         self.0.windows.lock().forget_below(queue, first);
     }
 
+    /// The first kept offset of a queue, wherever it lies.
+    pub fn kept_from(&self, queue: QueueUid) -> QueueOffset {
+        self.0.starts.read().get(&queue).copied().unwrap_or_default()
+    }
+
+    /// The first kept offsets of the queues from which something was removed.
+    pub fn starts(&self) -> Vec<(QueueUid, QueueOffset)> {
+        self.0.starts.read().iter().map(|(queue, start)| (*queue, *start)).collect()
+    }
+
+    /// The queue is gone, and where it began with it.
+    pub fn forget(&self, queue: QueueUid) {
+        self.0.starts.write().remove(&queue);
+    }
+
     /// How far a queue goes.
     pub fn bounds(&self, queue: QueueUid) -> HistoryBounds {
         let index = self.index(queue);

@@ -328,6 +328,22 @@ metrics! {
         "Objects that a placement group's manifest names.";
     MANIFEST_BYTES: Gauge of Bytes, "stratamq_manifest_bytes", &[BROKER],
         "Bytes in the object store that are a placement group's.";
+    MERGES: Counter of Count, "stratamq_compaction_merges_total", &[],
+        "Merges of objects in the object store.";
+    MERGED_RUNS: Counter of Count, "stratamq_compaction_runs_total", &[],
+        "Objects that merges made.";
+    MERGES_READ: Counter of Bytes, "stratamq_compaction_read_bytes_total", &[],
+        "Bytes that merges read.";
+    MERGES_WRITTEN: Counter of Bytes, "stratamq_compaction_written_bytes_total", &[],
+        "Bytes that merges wrote.";
+    SET_ASIDE: Counter of Count, "stratamq_compaction_set_aside_total", &[],
+        "Objects that merges leave alone because they are damaged, or do not fit the others.";
+    SWEEPS: Counter of Count, "stratamq_collection_sweeps_total", &[],
+        "Walks through the object store for what nothing refers to.";
+    COLLECTED: Counter of Count, "stratamq_collection_deleted_total", &[],
+        "Objects deleted because nothing refers to them.";
+    COLLECTED_BYTES: Counter of Bytes, "stratamq_collection_deleted_bytes_total", &[],
+        "Bytes of objects deleted because nothing refers to them.";
     POLLS_PARKED: Gauge of Count, "stratamq_polls_parked", &[],
         "Long polls that wait for a message.";
     EPOCH: Gauge of Count, "stratamq_epoch", &[BROKER],

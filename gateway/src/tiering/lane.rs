@@ -2,6 +2,7 @@
 
 use super::build::Share;
 use super::view::Published;
+use crate::history::History;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,8 +19,11 @@ pub(super) struct Lane {
     pub(super) log: Log,
     epoch: Epoch,
     view: Published,
+    history: History,
     /// Up to where somebody waits for the bucket.
     awaited: AtomicU64,
+    /// The record's snapshot has what the operations below did.
+    applied: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -36,21 +40,38 @@ struct State {
 
 impl Lane {
     /// `chain`: at the view's end. `ends`: where queues go on there.
-    pub(super) fn new(log: Log, view: Published, chain: u32, ends: &[QueueEnd]) -> Lane {
+    pub(super) fn new(
+        log: Log,
+        view: Published,
+        history: History,
+        chain: u32,
+        ends: &[QueueEnd],
+    ) -> Lane {
         let opened = ends.iter().filter_map(|end| Some((end.queue, end.opened?.next))).collect();
         let ends = ends.iter().map(|end| (end.queue, (end.next, end.opened))).collect();
         let (epoch, awaited) = (log.epoch(), AtomicU64::new(0));
-        Lane {
-            log,
-            epoch,
-            view,
-            awaited,
-            state: Mutex::new(State { chain, committed_chain: chain, opened, ends }),
-        }
+        let applied = AtomicU64::new(log.pg().first_lsn().0);
+        let state = Mutex::new(State { chain, committed_chain: chain, opened, ends });
+        Lane { log, epoch, view, history, awaited, applied, state }
     }
 
     pub(super) fn pg(&self) -> PgId {
         self.log.pg()
+    }
+
+    /// Where queues begin, and what is in memory of them.
+    pub(super) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// A start replays from here at the earliest.
+    pub(super) fn applied(&self) -> Lsn {
+        Lsn(self.applied.load(Ordering::Acquire))
+    }
+
+    /// A snapshot is committed that has what the operations below did.
+    pub(super) fn set_applied(&self, applied: Lsn) {
+        self.applied.fetch_max(applied.0, Ordering::AcqRel);
     }
 
     /// The manifest as it was last committed.
@@ -119,6 +140,13 @@ impl Lane {
             opened: *opened,
         };
         (self.tiered(), state.ends.iter().map(end).collect())
+    }
+
+    /// Forgets queues that nobody holds.
+    pub(super) fn retain(&self, mut is_held: impl FnMut(QueueUid) -> bool) {
+        let mut state = self.state.lock();
+        state.ends.retain(|queue, _| is_held(*queue));
+        state.opened.retain(|queue, _| is_held(*queue));
     }
 
     /// Up to where somebody waits.

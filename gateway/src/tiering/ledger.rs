@@ -4,7 +4,7 @@
 //! INV-LEDGER-1: `tiered` grows only over what was confirmed to be in the bucket (rule O5).
 //! INV-LEDGER-2: what is published as a view is what the record says, never ahead of it.
 
-use super::ids::ObjectIds;
+use super::ids::{IdRange, ObjectIds};
 use bytes::Bytes;
 use metadata::model::{PgRecord, SnapshotRef};
 use metadata::{Catalog, Commit, NotCommitted, Revision};
@@ -142,7 +142,7 @@ impl Ledger {
             self.pages.get(&pg).ok_or(LedgerRefused::NotOwner(pg))?;
         let mut record = record.clone();
         record.snapshot = snapshot.or(record.snapshot);
-        let mut view = view.clone();
+        let (mut view, mut ids) = (view.clone(), None);
         let mut committed = None;
         if to.is_some() || !changes.is_empty() {
             let delta = Delta { from: record.tiered, to: to.unwrap_or(record.tiered), changes };
@@ -150,26 +150,27 @@ impl Ledger {
             view = view.with(&delta)?;
             let bytes = Bytes::from(delta.encode());
             if must_fold(&record.deltas, bytes.len()) {
-                let (root, folded) = self.fold(pg, &record, &delta).await?;
-                (record.manifest_root, view) = (Some(root), folded);
+                let (root, folded, of_pages) = self.fold(pg, &record, &delta).await?;
+                (record.manifest_root, view, ids) = (Some(root), folded, Some(of_pages));
                 record.deltas.clear();
             } else {
                 record.deltas.push(bytes);
             }
             committed = Some(delta);
         }
-        Ok(Next { pg, seen: *revision, record, view, delta: committed, digests })
+        Ok(Next { pg, seen: *revision, record, view, delta: committed, digests, _ids: ids })
     }
 
-    /// Puts the record's deltas and the next one into pages, and stores them: the new root's name, and the view of it.
+    /// Puts the record's deltas and the next one into pages, and stores them: the new root's name, the view of it, and
+    /// what is out until it is committed.
     async fn fold(
         &self,
         pg: PgId,
         record: &PgRecord,
         next: &Delta,
-    ) -> Result<(String, View), LedgerRefused> {
+    ) -> Result<(String, View, IdRange), LedgerRefused> {
         let mut ids = self.ids.take(FOLD_IDS_MAX).await?;
-        let mut next_id = || ids.next().expect("a fold writes fewer pages than it has ids");
+        let mut next_id = || ids.next_id();
         let root = record.manifest_root.as_deref();
         let root = root
             .map(str::parse)
@@ -185,7 +186,7 @@ impl Ledger {
             next_id: &mut next_id,
         };
         let folded = fold_manifest(&self.bucket, request).await?;
-        Ok((folded.root_name.to_string(), View::folded(folded.root)))
+        Ok((folded.root_name.to_string(), View::folded(folded.root), ids))
     }
 }
 
@@ -197,6 +198,8 @@ struct Next {
     view: View,
     delta: Option<Delta>,
     digests: HashMap<ObjectId, Digest>,
+    /// Of objects that the record names and the one before does not.
+    _ids: Option<IdRange>,
 }
 
 impl Next {

@@ -2,7 +2,8 @@
 //! go of afterwards.
 //!
 //! [`plan`] decides when a bundle is due and of what; `build` makes one; `service` runs it all and is the only one that
-//! changes a placement group's record, through `ledger`. Others ask through a [`Handle`].
+//! changes a placement group's record, through `ledger`. Others ask through a [`Handle`]; so does `maintenance`, which
+//! keeps what is in the bucket in shape.
 mod build;
 mod copies;
 mod handle;
@@ -12,6 +13,7 @@ mod lane;
 mod ledger;
 mod load;
 mod lock;
+mod maintenance;
 pub mod plan;
 mod recover;
 mod service;
@@ -23,6 +25,7 @@ mod witness;
 pub use handle::Handle;
 pub use keys::key_hash;
 pub use lock::{Locking, ObjectLocks, ObjectStore};
+pub use maintenance::Done;
 pub use recover::RecoverFailed;
 pub(crate) use start::{Open, Ready};
 pub use start::{Tiering, TieringRefused};

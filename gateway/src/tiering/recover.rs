@@ -126,7 +126,8 @@ pub(crate) async fn recover(
     let published = Published::new(view.clone());
     let loader = BucketLoader::new(reader.clone(), catalog.clone(), published.clone());
     let history = History::new(log.clone(), Arc::new(loader), starts, env.clone());
-    let lane = Lane::new(log, published, chain, &ends);
+    let lane = Lane::new(log, published, history.clone(), chain, &ends);
+    lane.set_applied(from);
     Ok(Recovered { history, replay, lane, record, revision, view })
 }
 

@@ -22,8 +22,6 @@ use storage::tier::ObjectName;
 
 /// Bytes of the log after which a new snapshot is made (DESIGN §11): what a start replays at most, about.
 const EVERY_BYTES: u64 = 64 << 20;
-/// And the time after which it is made, if there is anything new.
-const EVERY: Duration = Duration::from_secs(300);
 /// How often a log is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -35,6 +33,8 @@ pub(super) struct Snapshots {
     pub(super) bucket: Bucket,
     pub(super) ids: ObjectIds,
     pub(super) handle: Handle,
+    /// The time after which one is made, if there is anything new.
+    pub(super) every: Duration,
 }
 
 /// Why there is no newer snapshot. The old one does, with a longer replay.
@@ -55,10 +55,10 @@ impl Snapshots {
     pub(super) async fn keep(self, lane: Arc<Lane>, applied: Lsn) {
         let (mut applied, mut made_at) = (applied, self.env.monotonic());
         loop {
-            self.env.sleep(LOOK_EVERY).await;
+            self.env.sleep(LOOK_EVERY.min(self.every)).await;
             let now = self.env.monotonic();
             let bytes = lane.log.end().0.saturating_sub(applied.0);
-            if bytes == 0 || (bytes < EVERY_BYTES && now < made_at + EVERY) {
+            if bytes == 0 || (bytes < EVERY_BYTES && now < made_at + self.every) {
                 continue;
             }
             match self.make(&lane).await {
@@ -82,7 +82,9 @@ impl Snapshots {
         let sections =
             [(SectionKind::Consumption, consumption), (SectionKind::QueueEnds, ends)].into();
         let file = SnapshotFile { applied, ends_at, sections };
-        let name = ObjectName::Snapshot { pg, epoch: lane.log.epoch(), id: self.ids.one().await? };
+        // Out until it is known whether the record names it.
+        let mut ids = self.ids.take(1).await?;
+        let name = ObjectName::Snapshot { pg, epoch: lane.log.epoch(), id: ids.next_id() };
         let object = name.to_string();
         let key = Name::parse(&object).expect("our names are names");
         self.bucket.create(&key, Bytes::from(file.encode()), Purpose::Snapshot).await?;
@@ -90,6 +92,7 @@ impl Snapshots {
         let proposal =
             Proposal { pg, to: None, changes: Vec::new(), snapshot, digests: HashMap::new() };
         self.handle.propose(proposal).await?;
+        lane.set_applied(applied);
         Ok(applied)
     }
 }

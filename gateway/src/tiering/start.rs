@@ -6,6 +6,7 @@ use super::ids::ObjectIds;
 use super::lane::Lanes;
 use super::ledger::Ledger;
 use super::lock::{Locker, ObjectLocks, ObjectStore};
+use super::maintenance::{self, Counts, Done};
 use super::plan::Pace;
 use super::recover::{RecoverFailed, Recovered, recover};
 use super::service::{Parts, Service};
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use storage::Store;
-use storage::env::Env;
+use storage::env::{Crew, Env};
 use storage::format::object::Properties;
 use storage::format::{Lsn, PgId};
 use storage::object::{Bucket, Capabilities, Error, Health, Usage};
@@ -56,6 +57,19 @@ pub enum TieringRefused {
         /// Why.
         source: OpenRefused,
     },
+    /// No way of its own for keeping the bucket in shape.
+    #[error("no way of its own to the object store {address}")]
+    Apart {
+        /// Where it is.
+        address: String,
+        /// Why.
+        source: Error,
+    },
+    /// The operating system has no thread left.
+    #[error(
+        "no thread can be had for keeping the object store in shape: allow the process more threads"
+    )]
+    Threads(#[source] std::io::Error),
     /// A placement group.
     #[error(transparent)]
     Recover(#[from] RecoverFailed),
@@ -80,6 +94,8 @@ pub(crate) struct Open {
     bucket: Bucket,
     locks: Option<Arc<dyn ObjectLocks>>,
     reader: Reader,
+    /// Who keeps the bucket in shape, and with which connections.
+    upkeep: (Crew, Bucket),
     env: Env,
 }
 
@@ -125,7 +141,10 @@ impl Open {
         let reader = Reader::open(&bucket, config, env).await;
         let reader =
             reader.map_err(|source| TieringRefused::Reader { address: address(), source })?;
-        Ok(Open { bucket, locks, reader, env: env.clone() })
+        let apart = bucket.apart();
+        let apart = apart.map_err(|source| TieringRefused::Apart { address: address(), source })?;
+        let crew = env.crew("maintenance", 1).map_err(TieringRefused::Threads)?;
+        Ok(Open { bucket, locks, reader, upkeep: (crew, apart), env: env.clone() })
     }
 
     fn address(&self) -> String {
@@ -183,6 +202,7 @@ pub struct Tiering {
     lanes: Lanes,
     bucket: Bucket,
     reader: Reader,
+    counts: Counts,
 }
 
 impl Prepared {
@@ -196,7 +216,8 @@ impl Prepared {
         consume: &Consume,
     ) -> (Tiering, Vec<JoinHandle<()>>) {
         let Prepared { open, lanes, ledger, ids, applied, notes: opened } = self;
-        let Open { bucket, locks, reader, env } = open;
+        let Open { bucket, locks, reader, upkeep: (crew, apart), env } = open;
+        let locker = Locker { catalog: catalog.clone(), locks };
         let (notes, witness) =
             Witness::new(env.clone(), bucket.clone(), reader.clone(), ids.clone());
         opened.into_iter().for_each(|note| notes.tell(note));
@@ -214,7 +235,7 @@ impl Prepared {
             ledger,
             lanes: lanes.clone(),
             notes,
-            locker: Locker { catalog: catalog.clone(), locks },
+            locker: locker.clone(),
             session: me.incarnation.0,
             pace: Pace { bytes, age, ..Pace::CALM },
             keep_bytes: settings.tiering.keep_bytes,
@@ -224,18 +245,32 @@ impl Prepared {
         tasks.push(env.spawn("witness", witness.run()));
         let copying = copy_catalog(env.clone(), catalog.clone(), bucket.clone());
         tasks.push(env.spawn("copy catalog", copying));
+        let counts = Counts::default();
+        let upkeep = maintenance::Parts {
+            env: env.clone(),
+            catalog: catalog.clone(),
+            bucket: apart,
+            lanes: lanes.clone(),
+            ids: ids.clone(),
+            handle: handle.clone(),
+            locker,
+            settings: settings.tiering.maintenance,
+            counts: counts.clone(),
+        };
+        tasks.push(maintenance::begin(upkeep, crew));
         let snapshots = Snapshots {
             env: env.clone(),
             consume: consume.clone(),
             bucket: bucket.clone(),
             ids,
             handle: handle.clone(),
+            every: settings.tiering.maintenance.snapshot_every,
         };
         for lane in lanes.all() {
             let applied = applied.get(&lane.pg()).copied().unwrap_or_default();
             tasks.push(env.spawn("snapshots", snapshots.clone().keep(lane, applied)));
         }
-        (Tiering { handle, lanes, bucket, reader }, tasks)
+        (Tiering { handle, lanes, bucket, reader, counts }, tasks)
     }
 }
 
@@ -275,6 +310,11 @@ impl Tiering {
     /// What the bucket was asked, a row for each pair of purpose and kind that was used.
     pub fn usage(&self) -> Vec<Usage> {
         self.bucket.usage()
+    }
+
+    /// What was done to keep the bucket in shape.
+    pub fn maintained(&self) -> Done {
+        self.counts.done()
     }
 
     /// Whether the bucket answers.

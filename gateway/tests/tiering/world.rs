@@ -22,6 +22,7 @@ pub(super) struct World {
     pub(super) gateway: Gateway,
     pub(super) bucket: Bucket,
     pub(super) data: tempfile::TempDir,
+    env: Env,
     change: fn(&mut Settings),
 }
 
@@ -31,18 +32,23 @@ impl World {
     }
 
     pub(super) async fn start_over(bucket: Bucket, change: fn(&mut Settings)) -> World {
+        World::start_at(bucket, Env::system(), change).await
+    }
+
+    /// With another clock.
+    pub(super) async fn start_at(bucket: Bucket, env: Env, change: fn(&mut Settings)) -> World {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let gateway = begin(&data, &bucket, change).await;
-        World { gateway, bucket, data, change }
+        let gateway = begin(&data, &bucket, &env, change).await;
+        World { gateway, bucket, data, env, change }
     }
 
     /// The process ends as by a kill -9, and another begins.
     pub(super) async fn killed(self) -> World {
-        let World { gateway, bucket, data, change } = self;
+        let World { gateway, bucket, data, env, change } = self;
         gateway.broker().store.abandon().await;
         gateway.stop().await;
-        let gateway = begin(&data, &bucket, change).await;
-        World { gateway, bucket, data, change }
+        let gateway = begin(&data, &bucket, &env, change).await;
+        World { gateway, bucket, data, env, change }
     }
 
     pub(super) fn broker(&self) -> &Arc<Broker> {
@@ -90,6 +96,11 @@ impl World {
     /// Sends a message with this body, and the key `key-` and its first word.
     pub(super) async fn send(&self, topic: &Arc<Topic>, body: String) -> Sent {
         self.try_send(topic, body, None).await.unwrap()
+    }
+
+    /// The same, sealed at once: by a bundle of its own, mostly.
+    pub(super) async fn send_sealed(&self, topic: &Arc<Topic>, body: String) -> Sent {
+        self.try_send(topic, body, Some(Durability::Object)).await.unwrap()
     }
 
     pub(super) async fn try_send(
@@ -214,7 +225,12 @@ pub(super) fn word(delivery: &Delivery) -> String {
     body.split(' ').next().unwrap().to_owned()
 }
 
-async fn begin(data: &tempfile::TempDir, bucket: &Bucket, change: fn(&mut Settings)) -> Gateway {
+async fn begin(
+    data: &tempfile::TempDir,
+    bucket: &Bucket,
+    env: &Env,
+    change: fn(&mut Settings),
+) -> Gateway {
     let mut settings = Settings::embedded(data.path().join("data"));
     let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
     settings.listen = Listen { grpc: any, nameserver: any, broker: any, http: any };
@@ -222,5 +238,5 @@ async fn begin(data: &tempfile::TempDir, bucket: &Bucket, change: fn(&mut Settin
     settings.tiering.bundle_age = Duration::from_millis(50);
     settings.tiering.keep_bytes = 0;
     change(&mut settings);
-    Gateway::start(settings, bucket.clone(), Env::system()).await.unwrap()
+    Gateway::start(settings, bucket.clone(), env.clone()).await.unwrap()
 }

@@ -2,9 +2,9 @@
 
 use crate::format::FormatError;
 use crate::object::{Advice, Error as StoreError};
-use crate::tier::ObjectName;
 use crate::tier::manifest::{DeltaRefused, FoldRefused};
 use crate::tier::merge::MergeRefused;
+use crate::tier::{ObjectName, SummaryRefused};
 
 /// Why a merge, a fold or a sweep was given up. Nothing was committed, and nothing that is
 /// referenced was changed.
@@ -24,6 +24,9 @@ pub enum CompactError {
     /// The inputs do not fit together, or what came out is not what went in.
     #[error("the merge was given up")]
     Merge(#[from] MergeRefused),
+    /// The runs cannot be summarised.
+    #[error("the key summary was given up")]
+    Summary(#[from] SummaryRefused),
     /// Deltas are not those of this root: let nobody commit.
     #[error("the deltas do not follow the root")]
     Delta(#[from] DeltaRefused),
@@ -40,6 +43,7 @@ impl CompactError {
             CompactError::Store(error) => error.advice(),
             CompactError::Damaged { .. }
             | CompactError::Merge(_)
+            | CompactError::Summary(_)
             | CompactError::Delta(_)
             | CompactError::Fold(_) => Advice::Stop,
         }

@@ -186,8 +186,8 @@ pub(super) async fn tails_within(
     bytes_max: u64,
     purpose: Purpose,
 ) -> Result<Vec<Tail>, CompactError> {
-    let read = entries.iter().map(|entry| tail_of_entry(bucket, pg, entry, purpose));
-    let mut read = stream::iter(read).buffered(TOGETHER);
+    let tail = |entry: RunEntry| async move { tail_of_entry(bucket, pg, &entry, purpose).await };
+    let mut read = stream::iter(entries.to_vec()).map(tail).buffered(TOGETHER);
     let (mut tails, mut bytes) = (Vec::new(), 0u64);
     while let Some(tail) = read.try_next().await? {
         bytes += tail.footer.object_len - tail.footer.tail_at - FOOTER_BYTES as u64;

@@ -9,6 +9,7 @@
 //! survey, plan_reclaim ──► Compactor::merge, of what is half for nobody
 //! must_fold ──► fold_manifest ──► the owner commits the new root's name
 //! expired ──► let_go ──► the owner commits removals and starts
+//! plan_summaries ──► Compactor::summarise ──► the owner commits the summary
 //! ```
 //!
 //! Memory of one merge: [`TAILS_BYTES_MAX`] of tails, [`READ_BYTES`] read ahead, two parts that are
@@ -23,6 +24,7 @@ mod fold;
 mod merge;
 mod reader;
 mod retain;
+mod summarise;
 mod survey;
 
 pub use budget::ByteBudget;
@@ -34,6 +36,7 @@ pub use merge::{
     Compactor, KEYS_MAX, MergeRequest, Merged, READ_BYTES, TAILS_BYTES_MAX, WrittenRun,
 };
 pub use retain::{LetGo, let_go, starts_by_size};
+pub use summarise::runs_in;
 
 #[cfg(test)]
 mod tests;

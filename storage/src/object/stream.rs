@@ -189,16 +189,19 @@ impl Upload {
         }
     }
 
-    async fn join(&self, sha256: [u8; 32], budget: &mut Budget) -> Result<Created, Fault> {
+    // Nothing is borrowed shared while it waits: an upload may go on in another thread, and is no
+    // thing that two look at.
+    async fn join(&mut self, sha256: [u8; 32], budget: &mut Budget) -> Result<Created, Fault> {
         let Destination::Parts { store, id, sent } = &self.to else {
             return Err(Fault::unknown("nothing was sent"));
         };
+        let (store, id, sent) = (Arc::clone(store), id.clone(), sent.clone());
         let path = self.bucket.path(&self.name);
         loop {
             self.bucket.admitted(budget).await?;
             let time_max = budget.attempt();
             let ask = Ask::new(Kind::Put, self.purpose);
-            let join = store.complete_multipart(&path, id, sent.clone());
+            let join = store.complete_multipart(&path, &id, sent.clone());
             let failure = match self.bucket.attempt(ask, time_max, join).await {
                 Ok(_) => return Ok(Created::Now),
                 Err(failure @ Fault::Unavailable { .. }) => failure,
@@ -234,7 +237,7 @@ impl Upload {
     }
 
     /// The length of what has the name.
-    async fn found(&self, budget: &mut Budget) -> Result<Option<u64>, Fault> {
+    async fn found(&mut self, budget: &mut Budget) -> Result<Option<u64>, Fault> {
         let path = self.bucket.path(&self.name);
         let head = || self.bucket.shared.store.head(&path);
         let ask = Ask::new(Kind::Head, self.purpose);
@@ -246,7 +249,7 @@ impl Upload {
     }
 
     /// Whether exactly this object is stored; [`Fault::Foreign`] when another has the name.
-    async fn is_stored(&self, sha256: [u8; 32], budget: &mut Budget) -> Result<bool, Fault> {
+    async fn is_stored(&mut self, sha256: [u8; 32], budget: &mut Budget) -> Result<bool, Fault> {
         let Some(found) = self.found(budget).await? else { return Ok(false) };
         if found != self.bytes {
             return Err(Fault::Foreign(found));

@@ -7,8 +7,7 @@
 use super::manifest::{RunEntry, SummaryRef};
 use super::name::ObjectId;
 use crate::format::object::{
-    KEY_PAGE_BYTES, KeyHash, SUMMARY_OBJECTS_MAX, Span, SummaryBuilder, SummaryKey, Tail,
-    hashes_in_page,
+    KEY_PAGE_BYTES, KeyHash, SUMMARY_OBJECTS_MAX, Span, SummaryBuilder, SummaryKey, hashes_in_page,
 };
 use crate::format::{Epoch, FormatError, Lsn, PgId};
 use bytes::Bytes;
@@ -44,8 +43,7 @@ pub enum SummaryStep {
 /// Why no summary is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SummaryRefused {
-    /// An input is a bundle, is out of order, or has nothing of the placement group; or there are
-    /// none or too many.
+    /// An input is a bundle, or is out of order; or there are none or too many.
     #[error("input {0} cannot be summarised")]
     Input(usize),
     /// A page is not what was written: the object is damaged.
@@ -86,8 +84,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// A summary of these runs with their tails, in order of their keys. `epoch` is that of the
-    /// record that it is to be committed to, `id` was never given out before.
+    /// A summary of these runs, in order of their keys, each with where all its key pages are
+    /// ([`crate::format::object::KeyTable::all_pages`]). `epoch` is that of the record that it is to be
+    /// committed to, `object` was never given out before.
     ///
     /// # Errors
     /// [`SummaryRefused::Input`].
@@ -95,22 +94,22 @@ impl Summary {
         pg: PgId,
         epoch: Epoch,
         object: ObjectId,
-        runs: &[(RunEntry, &Tail)],
+        runs: &[(RunEntry, Span)],
     ) -> Result<Summary, SummaryRefused> {
         if runs.is_empty() || runs.len() > SUMMARY_OBJECTS_MAX {
             return Err(SummaryRefused::Input(runs.len()));
         }
         let keys: Vec<SummaryKey> = runs.iter().map(|(run, _)| summary_key(run)).collect();
-        for (at, (run, tail)) in runs.iter().enumerate() {
+        for (at, (run, _)) in runs.iter().enumerate() {
             let follows = at.checked_sub(1).is_none_or(|before| keys[before] < keys[at]);
-            if run.level() == 0 || !follows || tail.directory.of(pg).is_none() {
+            if run.level() == 0 || !follows {
                 return Err(SummaryRefused::Input(at));
             }
         }
-        let inputs = runs.iter().map(|(run, tail)| Input {
+        let inputs = runs.iter().map(|(run, pages)| Input {
             from: run.from,
             to: run.to,
-            left: tail.keys.all_pages(),
+            left: *pages,
             hashes: VecDeque::new(),
         });
         let inputs: Vec<Input> = inputs.collect();
@@ -210,7 +209,7 @@ mod tests {
     use super::super::{Follows, Knowledge, ObjectWriter};
     use super::*;
     use crate::env::Timestamp;
-    use crate::format::object::{Properties, SummaryRead, SummaryTable, objects_with};
+    use crate::format::object::{Properties, SummaryRead, SummaryTable, Tail, objects_with};
     use std::time::Duration;
 
     fn runs(level: u8, count: u64) -> Vec<(RunEntry, Tail, Object)> {
@@ -245,7 +244,8 @@ mod tests {
     }
 
     fn summary(runs: &[(RunEntry, Tail, Object)]) -> Result<Summary, SummaryRefused> {
-        let runs: Vec<(RunEntry, &Tail)> = runs.iter().map(|(run, tail, _)| (*run, tail)).collect();
+        let pages = |(run, tail, _): &(RunEntry, Tail, Object)| (*run, tail.keys.all_pages());
+        let runs: Vec<(RunEntry, Span)> = runs.iter().map(pages).collect();
         Summary::new(PgId::new(1).unwrap(), Epoch(2), ObjectId { id: 70, nonce: 2 }, &runs)
     }
 

@@ -3,6 +3,7 @@
 use crate::Broker;
 use crate::observe::Exposition;
 use crate::observe::names::{self, Metric};
+use crate::tiering::Done;
 use storage::object::{Health, Usage};
 
 pub(super) fn write(to: &mut Exposition, broker: &Broker) {
@@ -15,6 +16,7 @@ pub(super) fn write(to: &mut Exposition, broker: &Broker) {
     let mut family = to.family(&names::CACHE_MISSES);
     looks.iter().for_each(|(kind, looks)| family.value(&[kind.label()], looks.misses));
     manifests(to, broker);
+    maintained(to, broker);
 }
 
 fn requests(to: &mut Exposition, broker: &Broker) {
@@ -48,5 +50,22 @@ fn manifests(to: &mut Exposition, broker: &Broker) {
     let mut family = to.family(&names::MANIFEST_BYTES);
     for (pg, view) in known() {
         family.value(&[&pg.broker_name], view.bytes());
+    }
+}
+
+fn maintained(to: &mut Exposition, broker: &Broker) {
+    let Done { merges, runs, read_bytes, written_bytes, set_aside, sweeps, deleted, deleted_bytes } =
+        broker.tiering.maintained();
+    for (metric, value) in [
+        (&names::MERGES, merges),
+        (&names::MERGED_RUNS, runs),
+        (&names::MERGES_READ, read_bytes),
+        (&names::MERGES_WRITTEN, written_bytes),
+        (&names::SET_ASIDE, set_aside),
+        (&names::SWEEPS, sweeps),
+        (&names::COLLECTED, deleted),
+        (&names::COLLECTED_BYTES, deleted_bytes),
+    ] {
+        to.value(metric, value);
     }
 }

@@ -259,7 +259,8 @@ impl World {
                 objects.push(self.bytes(&entry.name(pg)).await);
             }
             let tails: Vec<Tail> = objects.iter().map(whole_tail).collect();
-            let runs: Vec<(RunEntry, &Tail)> = runs.iter().copied().zip(&tails).collect();
+            let pages = tails.iter().map(|tail| tail.keys.all_pages());
+            let runs: Vec<(RunEntry, _)> = runs.iter().copied().zip(pages).collect();
             let mut summary = Summary::new(pg, Epoch(4), self.id(), &runs).unwrap();
             let mut bytes = Vec::new();
             let reference = loop {

@@ -14,11 +14,15 @@
 //! [`CompactionSettings::bundle_age_max`] after its last message at the latest.
 //! INV-COMPACT-4: a run is written again for what it keeps for nobody only when that is half of it.
 //! So all such merges together write no more than was ever let go.
+//! INV-COMPACT-5: a run is summarised a logarithm of times: a summary takes up another only where that
+//! is at most twice as large as all it has.
 mod plan;
 mod settings;
+mod summaries;
 
 pub use plan::{Plan, PlannedMerge, plan, plan_reclaim};
 pub use settings::{CompactionSettings, LevelSettings, WRITES_MAX};
+pub use summaries::{PlannedSummary, Summarised, plan_summaries};
 
 #[cfg(test)]
 mod tests;
