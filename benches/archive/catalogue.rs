@@ -3,6 +3,7 @@
 
 use super::generate::paper::{self, Cluster, per};
 use super::generate::{Archive, Shape, fill, look_up};
+use super::search;
 use super::stores::Store;
 use super::{Amount, Numbers, as_f64};
 use std::io;
@@ -17,10 +18,8 @@ pub(crate) async fn measure(
 ) -> io::Result<String> {
     let shapes = [("year", Shape::many_small()), ("years_end", Shape::years_end())];
     let mut paper = String::new();
-    for (name, mut shape) in shapes {
-        if amount.quick {
-            shape.bundles /= 10;
-        }
+    for (name, shape) in shapes {
+        let shape = part_of(shape, amount);
         let bucket = store.bucket_in(name)?;
         let began = Instant::now();
         let archive = fill(&bucket, &shape).await?;
@@ -30,9 +29,24 @@ pub(crate) async fn measure(
         note("made_in_s", began.elapsed().as_secs_f64());
         sizes(&archive, &mut note);
         look_ups(&bucket, &archive, amount, &mut note).await?;
+        // What is merged once has the most objects.
+        if shape.merges.len() == 1 {
+            let group = search::summarised(&bucket, &archive).await?;
+            let open = || store.bucket_in(name);
+            search::measure((store.name, open), &archive, &group, amount, numbers).await?;
+        }
         paper = paper::table(&archive.size, Cluster::PETABYTE);
     }
     Ok(paper)
+}
+
+/// All of a shape, or a tenth of it whose last merge is whole.
+pub(crate) fn part_of(mut shape: Shape, amount: &Amount) -> Shape {
+    if amount.quick {
+        let whole = shape.merges.first().map_or(1, |merge| merge.inputs as u64);
+        shape.bundles = shape.bundles / 10 / whole * whole;
+    }
+    shape
 }
 
 fn sizes(archive: &Archive, note: &mut impl FnMut(&str, f64)) {

@@ -2,8 +2,9 @@
 //! beside Apache RocketMQ. The page cache is dropped first, where this user may.
 
 use super::broker::Broker;
-use super::load::{bench, number};
+use super::load::{Body, Load, NOISE_4_KIB, bench, fill, number};
 use super::process::Processes;
+use super::stores::Place;
 use super::system::Kit;
 use super::{Amount, Numbers, as_f64};
 use std::io;
@@ -36,31 +37,43 @@ impl Who {
 }
 
 /// One system: filled, its caches dropped, read once from front to back.
-pub(crate) fn measure(
+pub(crate) async fn measure(
     kit: &Kit,
     who: Who,
     amount: &Amount,
     numbers: &mut Numbers,
 ) -> io::Result<()> {
-    let (processes, endpoint) = match who {
+    let name = |what: &str| format!("{}.old_{what}", who.name());
+    let messages = format!("--messages={}", amount.old_messages);
+    // A group that is new to Apache begins at the end: this one knows the beginning.
+    let begin = ["receive", TOPIC, GROUP, "--fill=64", "--duration=20s"];
+    let (processes, endpoint, rate, store) = match who {
         Who::Ours => {
-            let broker = Broker::start(kit, "old-ours", &["--journal-capacity", "8GiB"])?;
+            let (place, store) = Place::folder(kit, "old-store")?;
+            // An eighth of a GiB, and a quarter of that is kept: what is read is in the store.
+            let flags = ["--journal-capacity=128MiB", "--bundle-age=1s"];
+            let mut broker = Broker::start(kit, "old-ours", &place, &flags)?;
             broker.create_topic(kit, TOPIC)?;
-            (broker.processes, broker.endpoint)
+            bench(kit, &broker.endpoint, &begin)?;
+            let bytes = amount.old_messages * BODY_BYTES;
+            let (size, body) = (BODY_BYTES, Body::Noise);
+            let load = Load { topic: TOPIC, bytes, size, body, bytes_per_s: None };
+            // It waits where the small journal is full.
+            let rate = fill(&broker.endpoint, load).await?;
+            broker.wait_until_tiered()?;
+            (broker.processes, broker.endpoint, rate, Some(store))
         }
         Who::Apache => {
             let jars = kit.jars.as_deref().ok_or_else(|| io::Error::other("no jars"))?;
             let system = kit.apache(jars, "ASYNC_FLUSH")?;
-            (system.processes, system.endpoint)
+            bench(kit, &system.endpoint, &begin)?;
+            let words = ["send", TOPIC, &messages, NOISE_4_KIB, "--batch=32", "--in-flight=16"];
+            let sent = bench(kit, &system.endpoint, &words)?;
+            let rate = number(&sent, "send", "bytes_per_second");
+            (system.processes, system.endpoint, rate, None)
         }
     };
-    // A group that is new to Apache begins at the end: this one knows the beginning.
-    bench(kit, &endpoint, &["receive", TOPIC, GROUP, "--fill=64", "--duration=20s"])?;
-    let messages = format!("--messages={}", amount.old_messages);
-    let shape = ["--size=4KiB", "--batch=32", "--in-flight=16"];
-    let sent = bench(kit, &endpoint, &[&["send", TOPIC, &messages], &shape[..]].concat())?;
-    let name = |what: &str| format!("{}.old_{what}", who.name());
-    numbers.insert(name("sent_bytes_per_s"), number(&sent, "send", "bytes_per_second"));
+    numbers.insert(name("sent_bytes_per_s"), rate);
     numbers.insert(name("cache_dropped"), f64::from(u8::from(drop_page_cache())));
     let before = usage(&processes)?;
     let words = ["receive", TOPIC, GROUP, &messages, "--receivers=16", "--connections=4"];
@@ -70,7 +83,8 @@ pub(crate) fn measure(
     let messages = number(&read, "receive", "messages");
     numbers.insert(name("read_messages"), messages);
     numbers.insert(name("read_server_cpu_us"), (usage(&processes)? - before) * 1e6 / messages);
-    Ok(())
+    drop(processes);
+    store.map_or(Ok(()), std::fs::remove_dir_all)
 }
 
 /// CPU seconds so far.

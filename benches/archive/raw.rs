@@ -1,6 +1,6 @@
 //! The limit of catching up: parallel ranged GETs of whole objects, without any code of ours.
 
-use super::generate::{Shape, fill};
+use super::generate::{Archive, Shape, fill};
 use super::stores::Store;
 use super::{Amount, Numbers, as_f64};
 use object_store::path::Path;
@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
-use storage::object::Purpose;
+use storage::object::{Bucket, Purpose};
 use tokio::task::JoinSet;
 
 const FOLDER: &str = "large";
@@ -18,15 +18,20 @@ const FOLDER: &str = "large";
 /// Bytes of a GET, and how many are under way at once.
 const WAYS: [(u64, usize); 4] = [(1 << 20, 4), (1 << 20, 16), (4 << 20, 4), (8 << 20, 8)];
 
-/// Fills the store with large bundles and reads all of them in several ways. The best of them is
-/// the limit.
-pub(crate) async fn measure(
-    store: &Store,
-    amount: &Amount,
-    numbers: &mut Numbers,
-) -> io::Result<()> {
+/// A store with large bundles.
+pub(crate) struct Large {
+    pub(crate) bucket: Bucket,
+    pub(crate) archive: Archive,
+    /// From 1 on.
+    pub(crate) queues: u64,
+    objects: Vec<(Path, u64)>,
+}
+
+/// Fills the store.
+pub(crate) async fn large(store: &Store, amount: &Amount) -> io::Result<Large> {
     let bucket = store.bucket_in(FOLDER)?;
-    let archive = fill(&bucket, &Shape::few_large(amount.read_bytes)).await?;
+    let shape = Shape::few_large(amount.read_bytes);
+    let archive = fill(&bucket, &shape).await?;
     let mut listing = bucket.list(None, None, Purpose::Check);
     let mut objects = Vec::new();
     while let Some(entry) = listing.next().await.map_err(io::Error::other)? {
@@ -35,18 +40,24 @@ pub(crate) async fn measure(
             objects.push((path, entry.bytes));
         }
     }
+    Ok(Large { bucket: store.bucket_in(FOLDER)?, archive, queues: shape.queues, objects })
+}
+
+/// Reads all bundles in several ways. The best of them is the limit.
+pub(crate) async fn measure(store: &Store, large: &Large, numbers: &mut Numbers) -> io::Result<()> {
     let raw = store.raw()?;
     let mut best = 0f64;
     for (part, at_once) in WAYS {
         let began = Instant::now();
-        let bytes = read(&raw, &objects, part, at_once).await?;
+        let bytes = read(&raw, &large.objects, part, at_once).await?;
         let rate = as_f64(bytes) / began.elapsed().as_secs_f64();
         let name = format!("{}.raw_get_{}_mib_x{at_once}_bytes_per_s", store.name, part >> 20);
         numbers.insert(name, rate);
         best = best.max(rate);
     }
     numbers.insert(format!("{}.raw_get_best_bytes_per_s", store.name), best);
-    let stored = as_f64(archive.size.object_bytes()) / as_f64(archive.size.body_bytes);
+    let size = &large.archive.size;
+    let stored = as_f64(size.object_bytes()) / as_f64(size.body_bytes);
     numbers.insert(format!("{}.stored_per_body_byte", store.name), stored);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::process::Processes;
 use super::system::Kit;
-use super::{Amount, fresh, s3};
+use super::{fresh, s3};
 use object_store::ObjectStore;
 use object_store::StaticCredentialProvider;
 use object_store::aws::AmazonS3Builder;
@@ -73,6 +73,22 @@ impl Store {
         }
     }
 
+    /// For a broker's process, below a prefix that nobody used before.
+    pub(crate) fn place(&self, name: &str) -> Place {
+        let fixed = |endpoint: &String| {
+            let own = [
+                ("AWS_ACCESS_KEY_ID", KEY.0),
+                ("AWS_SECRET_ACCESS_KEY", KEY.1),
+                ("AWS_REGION", REGION),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+                ("AWS_ENDPOINT_URL", endpoint),
+            ];
+            own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+        };
+        let variables = self.endpoint.as_ref().map(fixed).unwrap_or_default();
+        Place { url: format!("{}/{name}", self.url), variables }
+    }
+
     /// What keys of [`Store::raw`] begin with that are names of [`Store::bucket_in`].
     pub(crate) fn prefix(&self, name: &str) -> String {
         match &self.url {
@@ -82,11 +98,60 @@ impl Store {
     }
 }
 
+/// Where a broker keeps its sealed data.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// What `--store` takes.
+    pub(crate) url: String,
+    /// Of the process's environment.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Place {
+    /// An empty folder of this run.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn folder(kit: &Kit, name: &str) -> io::Result<(Place, PathBuf)> {
+        let folder = fresh(&kit.work, name)?;
+        let url = StoreUrl::Folder(folder.clone()).to_string();
+        Ok((Place { url, variables: Vec::new() }, folder))
+    }
+}
+
+/// The server of the tests in this process, each GET of which waits a little once it is told to.
+pub(crate) struct Slow {
+    pub(crate) store: Store,
+    server: s3::server::Server,
+}
+
+impl Slow {
+    pub(crate) const DELAY: Duration = Duration::from_millis(20);
+
+    /// With large objects in files.
+    ///
+    /// # Errors
+    /// When there is no folder for it.
+    pub(crate) fn start(kit: &Kit) -> io::Result<Slow> {
+        let server = s3::server::Server::start_in(&fresh(&kit.work, "slow")?);
+        let url = server.url().parse().map_err(io::Error::other)?;
+        let endpoint = Some(server.endpoint());
+        let store = Store { name: "slow", url, endpoint, _server: Processes::none() };
+        Ok(Slow { store, server })
+    }
+
+    /// From now on.
+    pub(crate) fn delay(&self) {
+        let gets = s3::request::Which::of(&[s3::request::Kind::Get]);
+        self.server.add(s3::faults::Rule::new(s3::faults::Fault::Delay(Slow::DELAY), gets));
+    }
+}
+
 /// All of them, empty.
 ///
 /// # Errors
 /// When a server does not start.
-pub(crate) fn all(root: &Path, kit: &Kit, _: &Amount) -> io::Result<Vec<Store>> {
+pub(crate) fn all(root: &Path, kit: &Kit) -> io::Result<Vec<Store>> {
     let folder = Store {
         name: "folder",
         url: StoreUrl::Folder(fresh(&kit.work, "folder")?),
