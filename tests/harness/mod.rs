@@ -17,8 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const FREE_PORTS: [&str; 4] =
     ["--grpc-port=0", "--nameserver-port=0", "--broker-port=0", "--http-port=0"];
 
-/// The object store of the broker whose data is in `data`: a folder in it or, where the run is given a service, a place of
-/// its own there.
+/// The object store of the broker whose data is in `data`: a folder in it or, where the run is given
+/// a service, a place of its own there.
 pub(crate) fn store_of(data: &Path) -> String {
     let Ok(service) = std::env::var("STRATAMQ_TEST_STORE") else {
         return data.join("store").display().to_string();

@@ -1,4 +1,5 @@
-//! What a search looks for, and how it looks through the logs, which have no index of keys: newest first, within bounds.
+//! What a search looks for, and how it looks through the logs, which have no index of keys: newest
+//! first, within bounds.
 
 use super::Matches;
 use super::lookup::read;

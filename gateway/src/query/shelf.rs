@@ -78,8 +78,8 @@ fn layers(topic: &Topic) -> BTreeMap<u64, Vec<(TopicQueue, Part)>> {
     layers
 }
 
-/// The name of the topic that these messages were sent to. It may be gone: then the messages say it. `None` where none of
-/// them is there any more.
+/// The name of the topic that these messages were sent to. It may be gone: then the messages say it.
+/// `None` where none of them is there any more.
 async fn name_of(
     library: &Library,
     origin: &Origin,

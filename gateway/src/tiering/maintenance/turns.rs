@@ -117,7 +117,8 @@ impl Turns {
         entries
     }
 
-    /// The next merge among `entries`, neighbours to the end of the manifest; none has anything in it that is set aside.
+    /// The next merge among `entries`, neighbours to the end of the manifest; none has anything in it that is set
+    /// aside.
     pub(super) fn plan(
         &self,
         entries: &[RunEntry],
