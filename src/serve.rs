@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::env::{Env, Timestamp};
 use storage::object::{Bucket, Name, StoreUrl};
+use storage::reader::THREADS;
 
 /// The whole stop, from signal to exit.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -93,6 +94,12 @@ pub(crate) struct Serve {
     /// Disk for what is read from an object store that is no folder; 0 for none
     #[arg(long, default_value = "1GiB", value_parser = parse_bytes, value_name = "SIZE")]
     cache_disk: u64,
+    /// Memory for what consumers far behind and replays have under way from the object store, all together
+    #[arg(long, default_value = "256MiB", value_parser = parse_bytes, value_name = "SIZE")]
+    catch_up_memory: u64,
+    /// Threads that read the object store: so many cores may catching up, replays and searches take
+    #[arg(long, default_value_t = THREADS, value_name = "COUNT")]
+    read_threads: usize,
     /// Whether a consumer group comes to be when a client first names it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     auto_create_groups: bool,
@@ -141,6 +148,8 @@ impl Serve {
                     bytes_per_second: (self.compaction_rate > 0).then_some(self.compaction_rate),
                     ..MaintenanceSettings::default()
                 },
+                catch_up_memory: self.catch_up_memory,
+                read_threads: self.read_threads,
                 ..TieringSettings::beside(&journal)
             },
             journal,

@@ -138,7 +138,8 @@ async fn summarise(
     runs: &[RunEntry],
 ) -> io::Result<Change> {
     let tails = tails(bucket, group, runs).await?;
-    let inputs: Vec<(RunEntry, &Tail)> = runs.iter().copied().zip(&tails).collect();
+    let pages = tails.iter().map(|tail| tail.keys.all_pages());
+    let inputs: Vec<(RunEntry, Span)> = runs.iter().copied().zip(pages).collect();
     let object = ObjectId { id, nonce: 11 };
     let mut summary = Summary::new(group.pg, EPOCH, object, &inputs).map_err(io::Error::other)?;
     let mut parts = Vec::new();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use storage::collect::CollectSettings;
+use storage::reader::{CATCH_UP_BYTES, THREADS};
 use storage::tier::compact::CompactionSettings;
 
 /// The smallest journal segment, in bytes. The largest atomic group is a quarter of a segment, and it must hold a
@@ -17,6 +18,10 @@ pub const SEGMENTS_MIN: u64 = 4;
 /// Placement groups of a cluster at most (design: 64 by default in a cluster, 4 embedded).
 pub const PLACEMENT_GROUPS_MAX: u32 = 4096;
 
+/// Threads that may read the object store.
+const READ_THREADS_MAX: usize = 64;
+/// The least that catching up may have under way: a piece as it is read where a cursor is at its fastest.
+const CATCH_UP_BYTES_MIN: u64 = 4 * MIB;
 /// The longest that a message may wait for its bundle: a journal that never fills still ends up in the store.
 const BUNDLE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -162,6 +167,10 @@ pub struct TieringSettings {
     pub cache_memory: u64,
     /// Disk for it, below the data folder, in bytes; 0: none.
     pub cache_disk: u64,
+    /// Bytes that all who read much of the store, consumers far behind and replays, may have under way together.
+    pub catch_up_memory: u64,
+    /// Threads that fetch and decode what is read from the store: so many cores it may take.
+    pub read_threads: usize,
     /// How the store is kept in shape.
     pub maintenance: MaintenanceSettings,
 }
@@ -222,6 +231,8 @@ impl TieringSettings {
             cache_memory: 64 * MIB,
             cache_disk: 0,
             maintenance: MaintenanceSettings::default(),
+            catch_up_memory: CATCH_UP_BYTES,
+            read_threads: THREADS,
         }
     }
 }
@@ -258,6 +269,12 @@ impl Settings {
         let journal = self.journal;
         if self.tiering.bundle_age > BUNDLE_AGE_MAX {
             return Err(format!("bundle age: give at most {} h", BUNDLE_AGE_MAX.as_secs() / 3600));
+        }
+        if self.tiering.catch_up_memory < CATCH_UP_BYTES_MIN {
+            return Err(format!("catch-up memory: give at least {} MiB", CATCH_UP_BYTES_MIN / MIB));
+        }
+        if !(1..=READ_THREADS_MAX).contains(&self.tiering.read_threads) {
+            return Err(format!("read threads: give 1 to {READ_THREADS_MAX}"));
         }
         if journal.segment_bytes < SEGMENT_BYTES_MIN
             || journal.capacity < SEGMENTS_MIN * journal.segment_bytes

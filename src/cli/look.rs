@@ -111,6 +111,7 @@ impl Get {
         let (wanted, max) = (format!("{what}={}", escaped(value)), usize::try_from(self.max));
         let max = max.unwrap_or(usize::MAX);
         let (mut seen, mut to) = (BTreeSet::new(), self.until);
+        let mut damaged = BTreeSet::new();
         while seen.len() < max {
             let mut at = format!("{}/messages?{wanted}&from_ms={oldest}", path("topics", topic));
             if let Some(to) = to {
@@ -123,6 +124,7 @@ impl Get {
                     one(printer, message)?;
                 }
             }
+            damaged.extend(found.damaged_objects);
             match found.stopped_at_ms {
                 None => break,
                 Some(at) if to == Some(at) => {
@@ -139,6 +141,16 @@ impl Get {
             }
         }
         drop(meter);
+        if let Some(object) = damaged.first() {
+            let others = match damaged.len() {
+                1 => String::new(),
+                objects => format!(" and {} more", objects - 1),
+            };
+            return Err(Failure::refused(format!(
+                "the object {object}{others} cannot be looked at: it is damaged"
+            ))
+            .hint("what `stratamq fsck` names is to be restored from a copy of the bucket"));
+        }
         if seen.is_empty() {
             let within = self.since.or(self.until).map_or("", |_| " in that time");
             return Err(Failure::refused(format!(

@@ -126,7 +126,7 @@ pub(super) async fn tail(
 ) -> Answer<Json<api::MessageTail>> {
     let topic = topics::find(&broker, &name)?;
     let library = Library::of(&broker);
-    let mut places = begin(&broker, &topic, &params).await?;
+    let mut places = begin(&library, &broker, &topic, &params).await?;
     let max = params.max.unwrap_or(FOUND_MAX).clamp(1, FOUND_MAX);
     let wait = Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_MAX);
     let _place = TAILS
@@ -151,26 +151,25 @@ pub(super) async fn tail(
 
 /// A place in each queue: where the request was before, at its time, or at the end.
 async fn begin(
+    library: &Library,
     broker: &Broker,
     topic: &Topic,
     params: &TailParams,
 ) -> Answer<Vec<(TopicQueue, QueueOffset)>> {
     let after = params.after.as_deref().map(read_places).transpose()?;
-    let mut places = Vec::with_capacity(topic.queues().len());
-    for queue in topic.queues() {
-        let pg = broker.owned.get(queue.pg).ok_or(LookRefused::NotServedHere(queue.pg))?;
-        let at = match (&after, params.from_ms) {
-            // A queue that the topic got since begins at its first message.
-            (Some(after), _) => after.get(&(queue.pg, queue.id)).copied().unwrap_or_default(),
-            (None, Some(ms)) => {
-                let at = Timestamp(ms);
-                pg.history.offset_at_time(queue.uid, at).await.map_err(LookRefused::from)?
-            }
-            (None, None) => pg.history.bounds(queue.uid).visible_end,
-        };
-        places.push((*queue, at));
+    if let (None, Some(ms)) = (&after, params.from_ms) {
+        return Ok(query::places_at(library, topic.queues(), Timestamp(ms)).await?);
     }
-    Ok(places)
+    let place = |queue: &TopicQueue| {
+        let pg = broker.owned.get(queue.pg).ok_or(LookRefused::NotServedHere(queue.pg))?;
+        let at = match &after {
+            // A queue that the topic got since begins at its first message.
+            Some(after) => after.get(&(queue.pg, queue.id)).copied().unwrap_or_default(),
+            None => pg.history.bounds(queue.uid).visible_end,
+        };
+        Ok((*queue, at))
+    };
+    topic.queues().iter().map(place).collect()
 }
 
 /// `pg.queue.offset` for each queue, joined by `_`.

@@ -6,6 +6,7 @@
 //!   up meanwhile is not missed; what both have is given once
 //! ```
 
+use super::library::soon;
 use super::search::{Stretch, in_logs};
 use super::shelf::{Shelf, shelves};
 use super::{Found, Library, LookRefused, Matches, Search};
@@ -52,11 +53,20 @@ pub async fn search(library: &Library, what: Search) -> Result<Matches, SearchRe
     let mut matches = through_logs(stretches(library, &what.topic)?, &what).await?;
     // Where the logs had enough, older messages do not matter.
     let since = matches.stopped_at.unwrap_or(what.from).max(what.from);
-    let mut rounds = ROUNDS_MAX;
-    for shelf in shelves(library, &what.topic).await? {
-        matches.add(through_shelf(library, &shelf, &what, since, &mut rounds).await?);
-    }
+    matches.add(soon(through_bucket(library, &what, since)).await?);
     matches.settle(what.max());
+    Ok(matches)
+}
+
+async fn through_bucket(
+    library: &Library,
+    what: &Search,
+    since: Timestamp,
+) -> Result<Matches, LookRefused> {
+    let (mut matches, mut rounds) = (Matches::default(), ROUNDS_MAX);
+    for shelf in shelves(library, &what.topic).await? {
+        matches.add(through_shelf(library, &shelf, what, since, &mut rounds).await?);
+    }
     Ok(matches)
 }
 

@@ -2,14 +2,29 @@
 
 use super::{Found, LookRefused};
 use crate::broker::Broker;
+use crate::history::LoadFailed;
 use crate::ownership::{Owned, PlacementGroup};
 use crate::tiering::Tiering;
 use metadata::Catalog;
 use metadata::model::TopicQueue;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::format::object::Record;
 use storage::format::{Lsn, PgId};
 use storage::reader::{Found as FoundThere, KeyQuery, ReadError};
+
+/// How long a look may wait for the object store: somebody sits before it, or a client with a patience of some seconds.
+/// A store that is down is asked again for minutes.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A look, as long as anybody waits for it.
+pub(super) async fn soon<T>(
+    look: impl Future<Output = Result<T, LookRefused>>,
+) -> Result<T, LookRefused> {
+    let looked = tokio::time::timeout(LOOK_TIME_MAX, look).await;
+    looked.unwrap_or(Err(LookRefused::NotLoaded(LoadFailed::Slow)))
+}
 
 /// All messages that this gateway may be asked for. Cheap to clone.
 #[derive(Clone)]
@@ -80,9 +95,7 @@ impl From<ReadError> for LookRefused {
                 LookRefused::Unreadable
             }
             ReadError::Stale { .. } | ReadError::Store(_) | ReadError::Closed => {
-                LookRefused::NotLoaded(crate::history::LoadFailed::Store(Arc::from(
-                    failed.to_string(),
-                )))
+                LookRefused::NotLoaded(LoadFailed::Store(Arc::from(failed.to_string())))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Messages whose place is known.
 
+use super::library::soon;
 use super::{Found, Library, LookRefused};
 use crate::history::Entries;
 use crate::ownership::PlacementGroup;
@@ -8,6 +9,7 @@ use metadata::model::{NEVER_OPENED, TopicQueue};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use storage::env::Timestamp;
 use storage::format::{Lsn, QueueOffset, QueueUid};
 use storage::{Entry, RecordKind};
 
@@ -20,6 +22,10 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// [`LookRefused`].
 pub async fn by_lsn(library: &Library, lsn: Lsn) -> Result<Found, LookRefused> {
+    soon(find(library, lsn)).await
+}
+
+async fn find(library: &Library, lsn: Lsn) -> Result<Found, LookRefused> {
     let id = lsn.pg().ok_or(LookRefused::Missing)?;
     let pg = library.owned.get(id).ok_or(LookRefused::NotServedHere(id))?;
     if let Some(entry) = in_log(pg, lsn)
@@ -71,8 +77,26 @@ pub async fn by_offset(
     offset: QueueOffset,
 ) -> Result<Found, LookRefused> {
     let pg = library.served(queue)?;
-    let record = pg.history.message(queue.uid, offset).await?.ok_or(LookRefused::Missing)?;
+    let message = soon(async { Ok(pg.history.message(queue.uid, offset).await?) }).await?;
+    let record = message.ok_or(LookRefused::Missing)?;
     Found::read(pg.id, record.lsn, record.body)
+}
+
+/// Where each of these queues goes on with what was stored at a time or later.
+///
+/// # Errors
+/// [`LookRefused::NotServedHere`], [`LookRefused::NotLoaded`].
+pub async fn places_at(
+    library: &Library,
+    queues: &[TopicQueue],
+    at: Timestamp,
+) -> Result<Vec<(TopicQueue, QueueOffset)>, LookRefused> {
+    let place = |queue: TopicQueue| async move {
+        let history = &library.served(queue)?.history;
+        Ok((queue, history.offset_at_time(queue.uid, at).await?))
+    };
+    let places = queues.iter().map(|queue| place(*queue)).collect::<Vec<_>>();
+    soon(stream::iter(places).buffered(AT_ONCE).try_collect()).await
 }
 
 /// What comes next in several queues.
@@ -104,9 +128,18 @@ pub async fn follow(
     max: usize,
     bytes: u64,
 ) -> Result<Page, LookRefused> {
+    soon(next_of(library, places, max, bytes)).await
+}
+
+async fn next_of(
+    library: &Library,
+    places: &[(TopicQueue, QueueOffset)],
+    max: usize,
+    bytes: u64,
+) -> Result<Page, LookRefused> {
     let lanes = places.iter().map(|(queue, from)| lane(library, *queue, *from, max));
-    let mut lanes: Vec<Lane<'_>> =
-        stream::iter(lanes.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    let lanes = stream::iter(lanes.collect::<Vec<_>>()).buffered(AT_ONCE);
+    let mut lanes: Vec<Lane<'_>> = lanes.try_collect().await?;
     let mut page = Page { messages: Vec::new(), next: places.iter().map(|(_, at)| *at).collect() };
     let mut taken = 0;
     for _ in 0..max {

@@ -47,3 +47,64 @@ impl Matches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use protocol::stored::{Properties, StoredMessage, SysFlag};
+    use storage::format::{Lsn, PgId};
+
+    fn found(lsn: u64, stored_at: u64) -> Found {
+        let host = "127.0.0.1:1".parse().unwrap();
+        let message = StoredMessage {
+            queue_id: 0,
+            flag: 0,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: SysFlag::default(),
+            born_at: 0,
+            born_host: host,
+            stored_at: stored_at.cast_signed(),
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::new(),
+            topic: String::new(),
+            properties: Properties::new(),
+        };
+        Found { pg: PgId::new(0).unwrap(), lsn: Lsn(lsn), record: Bytes::new(), message }
+    }
+
+    fn of(places: &[(u64, u64)], stopped_at: Option<u64>) -> Matches {
+        let found = places.iter().map(|(lsn, at)| found(*lsn, *at)).collect();
+        let stopped_at = stopped_at.map(Timestamp);
+        Matches { found, stopped_at, ..Matches::default() }
+    }
+
+    fn settled(parts: [Matches; 2], max: usize) -> (Vec<u64>, Option<u64>) {
+        let [mut matches, other] = parts;
+        matches.add(other);
+        matches.settle(max);
+        let lsns = matches.found.iter().map(|found| found.lsn.0).collect();
+        (lsns, matches.stopped_at.map(|at| at.0))
+    }
+
+    #[test]
+    fn what_two_places_have_is_given_once_and_newest_first() {
+        let (log, bucket) = (of(&[(9, 90), (5, 50)], None), of(&[(5, 50), (2, 60)], None));
+        assert_eq!(settled([log, bucket], 8), (vec![9, 2, 5], None));
+    }
+
+    #[test]
+    fn nothing_older_is_given_than_where_a_place_stopped() {
+        let (log, bucket) = (of(&[(9, 90), (7, 70)], Some(70)), of(&[(8, 80), (2, 60)], Some(10)));
+        assert_eq!(settled([log, bucket], 8), (vec![9, 8, 7], Some(70)));
+    }
+
+    #[test]
+    fn of_more_than_were_asked_for_it_is_said_where_the_rest_begins() {
+        let (log, bucket) = (of(&[(9, 90), (7, 70)], None), of(&[(8, 80)], None));
+        assert_eq!(settled([log, bucket], 2), (vec![9, 8], Some(70)));
+    }
+}

@@ -17,7 +17,7 @@ mod tests;
 
 pub use apart::{SEARCHES_MAX, SearchRefused, search};
 pub use library::Library;
-pub use lookup::{Page, by_lsn, by_offset, follow};
+pub use lookup::{Page, by_lsn, by_offset, follow, places_at};
 pub use matches::Matches;
 pub use search::{FOUND_MAX, SEARCH_BYTES_MAX, SEARCH_MESSAGES_MAX, Search, Wanted};
 

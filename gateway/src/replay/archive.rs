@@ -289,3 +289,17 @@ impl From<ReadError> for SourceRefused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consume::filter::FilterLanguage;
+    use protocol::stored::tag_hash;
+
+    #[test]
+    fn blocks_of_a_wanted_tag_are_wanted_and_without_a_filter_all_are() {
+        let filter = Filter::parse(FilterLanguage::Tag, "a || b").unwrap();
+        assert_eq!(tags(&filter), tag_bit(tag_hash("a")) | tag_bit(tag_hash("b")));
+        assert_eq!(tags(&Filter::All), u64::MAX);
+    }
+}

@@ -3,7 +3,7 @@
 use super::estimate::Estimate;
 use super::refused::ReplayRefused;
 use super::run;
-use super::source::{Reading, Source};
+use super::source::{Reading, Source, SourceRefused};
 use crate::consume::Consume;
 use crate::consume::filter::{Filter, FilterLanguage};
 use crate::ownership::Owned;
@@ -114,18 +114,25 @@ impl Replays {
         let Inner { env, source: messages, .. } = &*self.0;
         let (until, stop_at) =
             (spec.to.min(env.now()), env.monotonic().saturating_add(ESTIMATE_TIME_MAX));
+        let is_late = || env.monotonic() >= stop_at;
+        let slow = |_| SourceRefused::Unavailable("the object store does not answer".to_owned());
         let exact = spec.filter == JobFilter::All;
         let mut estimate = Estimate { exact, complete: true, ..Estimate::default() };
         for queue in source_order(&source).into_iter().filter(|queue| queue.uid != NEVER_OPENED) {
-            let range = messages.range(queue, spec.from, until).await?;
+            if is_late() {
+                return Ok(Estimate { complete: false, ..estimate });
+            }
+            let range = messages.range(queue, spec.from, until);
+            let range = tokio::time::timeout(ESTIMATE_TIME_MAX, range).await.map_err(slow)??;
             let (mut from, end) = (range.start, range.end);
             while from < end {
-                if env.monotonic() >= stop_at {
-                    estimate.complete = false;
-                    return Ok(estimate);
+                if is_late() {
+                    return Ok(Estimate { complete: false, ..estimate });
                 }
                 let what = Reading { queue, from, end, filter: &filter, bytes_max: u64::MAX };
-                let measured = messages.measure(what).await?;
+                let measured =
+                    tokio::time::timeout(ESTIMATE_TIME_MAX, messages.measure(what)).await;
+                let measured = measured.map_err(slow)??;
                 estimate.messages += measured.messages;
                 estimate.bytes += measured.bytes;
                 estimate.gets += measured.gets;

@@ -136,6 +136,8 @@ impl Open {
         let config = ReaderConfig {
             memory_bytes: tiering.cache_memory,
             disk: (tiering.cache_disk > 0).then_some(disk),
+            catch_up_bytes: tiering.catch_up_memory,
+            threads: tiering.read_threads,
             ..ReaderConfig::default()
         };
         let reader = Reader::open(&bucket, config, env).await;

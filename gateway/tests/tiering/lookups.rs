@@ -9,7 +9,7 @@ use std::time::Duration;
 use storage::env::{Env, Timestamp};
 use storage::format::QueueOffset;
 use storage::object::testing::{Faults, Plan, hasty};
-use storage::object::{Bucket, Kind, Purpose};
+use storage::object::{Bucket, Kind, Patience, Purpose};
 
 fn search(topic: &Arc<Topic>, wanted: Wanted) -> Search {
     let topic = Arc::clone(topic);
@@ -102,11 +102,7 @@ async fn a_tail_begins_at_a_time_and_goes_on_from_the_bucket_into_the_journal() 
     let orders = world.known("orders");
     send(&world, &orders, 20..25).await;
     let library = Library::of(world.broker());
-    let mut places = Vec::new();
-    for queue in orders.queues() {
-        let history = &world.broker().owned.get(queue.pg).unwrap().history;
-        places.push((*queue, history.offset_at_time(queue.uid, middle).await.unwrap()));
-    }
+    let mut places = query::places_at(&library, orders.queues(), middle).await.unwrap();
     let mut seen = Vec::new();
     loop {
         let page = query::follow(&library, &places, 4, u64::MAX).await.unwrap();
@@ -268,7 +264,8 @@ async fn of_a_deleted_topic_nothing_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_down_is_said_and_what_the_journal_has_is_shown() {
     let faults = Faults::seeded(1, Env::system());
-    let bucket = Bucket::faulty(&faults, Env::system()).with_patience(hasty());
+    let bucket = Bucket::faulty(&faults, Env::system())
+        .with_patience(Patience { attempts_max: 2, ..hasty() });
     // Objects of many pages, few of which are kept, so that reading asks the store.
     let mut world = World::start_over(bucket, |settings| settings.tiering.cache_memory = 1).await;
     let orders = world.topic("orders", |spec| spec.queues = 1).await;
