@@ -9,7 +9,7 @@ use storage::env::{Env, Timestamp};
 use storage::object::{Bucket, Kind, Purpose};
 use storage::reader::KeyQuery;
 
-const MESSAGES: usize = 2000;
+const MESSAGES: usize = 1000;
 
 fn body(number: usize) -> String {
     format!("m{number} {}", "x".repeat(200))
@@ -26,7 +26,11 @@ async fn many_bundles_become_few_runs_while_messages_come_and_go() {
     let group = world.group("readers").await;
     let send_all = async {
         for number in 0..MESSAGES {
-            world.send_sealed(&topic, body(number)).await;
+            if number % 10 == 9 {
+                world.send_sealed(&topic, body(number)).await;
+            } else {
+                world.send(&topic, body(number)).await;
+            }
         }
     };
     let mut got: Vec<(u32, usize)> = Vec::new();
@@ -56,7 +60,7 @@ async fn many_bundles_become_few_runs_while_messages_come_and_go() {
     let (count, sealed): (u64, u64) = bundles
         .iter()
         .fold((0, 0), |sum, usage| (sum.0 + usage.requests, sum.1 + usage.sent_bytes));
-    assert!(count >= MESSAGES as u64, "{count} bundles");
+    assert!(count >= MESSAGES as u64 / 10, "{count} bundles");
     until_merged(&world, pg).await;
     until_entries(&world, pg, "few objects", |entries| entries.len() < 30).await;
     until_clean(&world).await;

@@ -35,7 +35,7 @@ pub use fold::{FoldRequest, FoldedManifest, fold_manifest};
 pub use merge::{
     Compactor, KEYS_MAX, MergeRequest, Merged, READ_BYTES, TAILS_BYTES_MAX, WrittenRun,
 };
-pub use retain::{LetGo, let_go, starts_by_size};
+pub use retain::{Aged, LetGo, let_go, starts_by_size, starts_by_time};
 pub use summarise::runs_in;
 
 #[cfg(test)]

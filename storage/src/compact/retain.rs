@@ -2,6 +2,7 @@
 
 use super::error::CompactError;
 use super::fetch::tail_of_entry;
+use crate::env::Timestamp;
 use crate::format::{Lsn, PgId, QueueOffset, QueueUid};
 use crate::object::{Bucket, Purpose};
 use crate::tier::manifest::{Change, RunEntry, ends_in, expired};
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Objects that one commit lets go of: a tail is read of each.
 const LET_GO_MAX: usize = 64;
+/// Tails that one look for what is past by age reads.
+const TAILS_MAX: usize = 256;
 
 /// What one commit lets go of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +60,75 @@ pub async fn let_go(
         }
     }
     Ok(gone)
+}
+
+/// A queue that keeps its messages for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aged {
+    /// The queue.
+    pub queue: QueueUid,
+    /// It keeps what was stored at this moment or later.
+    pub since: Timestamp,
+    /// Where it begins was found when it kept what was stored at this moment; 0: never.
+    pub seen: Timestamp,
+}
+
+/// Where queues begin that keep their messages for a time, by the objects in which everything is
+/// older: what other queues keep of those stays, and what is past leaves with a merge. `entries`: all
+/// of the manifest, in order. Reads a tail for each object in which queues end that is past since
+/// [`Aged::seen`], and [`TAILS_MAX`] at most.
+///
+/// # Errors
+/// When a tail cannot be read.
+pub async fn starts_by_time(
+    bucket: &Bucket,
+    pg: PgId,
+    entries: &[RunEntry],
+    queues: impl IntoIterator<Item = Aged>,
+    topics: &dyn TopicRules,
+) -> Result<Vec<Change>, CompactError> {
+    let mut open = past_of(entries, queues);
+    let (mut changes, mut tails) = (Vec::new(), 0);
+    for (at, entry) in entries.iter().enumerate().rev() {
+        let Some((first, last)) = entry.queues.range() else { continue };
+        let is_wanted = |(queue, (aged, end)): (&QueueUid, &(Aged, usize))| {
+            at < *end && aged.seen <= entry.max_time && entry.queues.has(*queue)
+        };
+        if tails == TAILS_MAX || !open.range(first..=last).any(is_wanted) {
+            continue;
+        }
+        tails += 1;
+        let tail = tail_of_entry(bucket, pg, entry, Purpose::Compaction).await?;
+        for (queue, offset) in ends_in(&tail, pg) {
+            // What lies before it in the log is of earlier offsets (INV-MAN-4).
+            let is_past = open.get(&queue).is_some_and(|(_, end)| at < *end);
+            if is_past {
+                open.remove(&queue);
+                if offset > topics.start_of(queue) {
+                    changes.push(Change::Start { queue, offset });
+                }
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// By queue, how many of the first entries have nothing of it that it keeps.
+fn past_of(
+    entries: &[RunEntry],
+    queues: impl IntoIterator<Item = Aged>,
+) -> BTreeMap<QueueUid, (Aged, usize)> {
+    let all = |aged: Aged| (aged.queue, (aged, entries.len()));
+    let mut past: BTreeMap<QueueUid, (Aged, usize)> = queues.into_iter().map(all).collect();
+    for (at, entry) in entries.iter().enumerate() {
+        let Some((first, last)) = entry.queues.range() else { continue };
+        for (queue, (aged, end)) in past.range_mut(first..=last) {
+            if at < *end && aged.since <= entry.max_time && entry.queues.has(*queue) {
+                *end = at;
+            }
+        }
+    }
+    past
 }
 
 /// Where queues begin that keep so many bytes: reads tails from the newest entry on, as far as the

@@ -43,6 +43,15 @@ impl Rules {
         };
         self.keeps.iter().filter_map(size).collect()
     }
+
+    /// Queues that keep what was stored at a moment or later.
+    pub(super) fn ages(&self) -> Vec<(QueueUid, Timestamp)> {
+        let age = |(queue, keeps): (&QueueUid, &Keeps)| match keeps {
+            Keeps::Since(since) => Some((*queue, *since)),
+            Keeps::Forever | Keeps::Bytes(_) | Keeps::NewestOfKey | Keeps::Nothing => None,
+        };
+        self.keeps.iter().filter_map(age).collect()
+    }
 }
 
 /// Every queue of the placement group that a topic or a group names.
@@ -91,6 +100,26 @@ fn keeps_of(holders: &[Holder], start: QueueOffset, now: Timestamp) -> Keeps {
     all.and_then(|all| all.into_iter().min()).map_or(Keeps::Forever, Keeps::Since)
 }
 
+/// Since when one of the queues of a range keeps its messages. Queues that are not there are gone.
+fn since_of(
+    keeps: &BTreeMap<QueueUid, Keeps>,
+    first: QueueUid,
+    last: QueueUid,
+) -> Option<Timestamp> {
+    if first.0 < UidMark::FIRST.next {
+        return None;
+    }
+    let mut least = Timestamp(u64::MAX);
+    for (at, (_, keeps)) in keeps.range(first..=last).enumerate() {
+        match keeps {
+            Keeps::Since(since) if at < RANGE_QUEUES_MAX => least = least.min(*since),
+            Keeps::Since(_) | Keeps::Forever | Keeps::Bytes(_) | Keeps::NewestOfKey => return None,
+            Keeps::Nothing => {}
+        }
+    }
+    Some(least)
+}
+
 impl TopicRules for Rules {
     fn keeps(&self, queue: QueueUid) -> Keeps {
         if queue.0 < UidMark::FIRST.next {
@@ -100,20 +129,7 @@ impl TopicRules for Rules {
     }
 
     fn keeps_since(&self, first: QueueUid, last: QueueUid) -> Option<Timestamp> {
-        if first.0 < UidMark::FIRST.next {
-            return None;
-        }
-        let mut least = Timestamp(u64::MAX);
-        for (at, (_, keeps)) in self.keeps.range(first..=last).enumerate() {
-            match keeps {
-                Keeps::Since(since) if at < RANGE_QUEUES_MAX => least = least.min(*since),
-                Keeps::Since(_) | Keeps::Forever | Keeps::Bytes(_) | Keeps::NewestOfKey => {
-                    return None;
-                }
-                Keeps::Nothing => {}
-            }
-        }
-        Some(least)
+        since_of(&self.keeps, first, last)
     }
 
     fn start_of(&self, queue: QueueUid) -> QueueOffset {
@@ -126,5 +142,111 @@ impl TopicRules for Rules {
 
     fn key_of(&self, message: &Record) -> Option<Keyed> {
         replaced_key(message.body())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metadata::model::{Cluster, Group, GroupSpec, HeldBy, Topic, TopicSpec};
+    use protocol::names::{GroupName, TopicName};
+    use std::sync::Arc;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const NOW: Timestamp = Timestamp(100 * HOUR_MS);
+
+    fn topic(retention: &str) -> Arc<Topic> {
+        let mut spec = TopicSpec::new(TopicName::parse("t").unwrap());
+        spec.attributes.insert("retention".into(), retention.into());
+        let cluster = Cluster { name: "c".into(), pgs: 4, secret: [0; 32], created: Timestamp(0) };
+        Arc::new(Topic::create(spec, &cluster, UidMark::FIRST.next, Timestamp(0)))
+    }
+
+    fn own(retention: &str) -> Holder {
+        Holder { by: HeldBy::Topic(topic(retention)), from: QueueOffset(0), to: None }
+    }
+
+    fn clone(retention: &str, to: u64) -> Holder {
+        let by = HeldBy::Clone { topic: topic(retention), queue: QueueUid(1 << 40) };
+        Holder { by, from: QueueOffset(0), to: Some(QueueOffset(to)) }
+    }
+
+    fn kept(holders: &[Holder]) -> Keeps {
+        keeps_of(holders, QueueOffset(10), NOW)
+    }
+
+    #[test]
+    fn a_topic_alone_keeps_what_it_says() {
+        for (retention, keeps) in [
+            ("forever", Keeps::Forever),
+            ("3h", Keeps::Since(Timestamp(97 * HOUR_MS))),
+            ("365d", Keeps::Since(Timestamp(0))),
+            ("1GiB", Keeps::Bytes(1 << 30)),
+            ("compacted", Keeps::NewestOfKey),
+            ("locked:1h", Keeps::Forever),
+        ] {
+            assert_eq!(kept(&[own(retention)]), keeps, "{retention}");
+        }
+        assert_eq!(kept(&[]), Keeps::Nothing);
+    }
+
+    #[test]
+    fn with_clones_a_queue_keeps_what_any_of_them_needs() {
+        let since = |hours: u64| Keeps::Since(Timestamp(hours * HOUR_MS));
+        for (holders, keeps) in [
+            (vec![own("3h"), clone("5h", 20)], since(95)),
+            (vec![own("3h"), clone("forever", 20)], Keeps::Forever),
+            // What the clone shows is past.
+            (vec![own("3h"), clone("forever", 10)], since(97)),
+            (vec![clone("forever", 10)], Keeps::Nothing),
+            (vec![own("compacted"), clone("compacted", 20)], Keeps::Forever),
+            (vec![own("1GiB"), clone("3h", 20)], Keeps::Forever),
+            // The topic is deleted; what came behind the clone's part does not replace anything of it.
+            (vec![clone("compacted", 20)], Keeps::Forever),
+            (vec![clone("1GiB", 20)], Keeps::Forever),
+            (vec![clone("3h", 20)], since(97)),
+        ] {
+            assert_eq!(kept(&holders), keeps, "{holders:?}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_kept() {
+        let spec = GroupSpec::new(GroupName::parse("g").unwrap());
+        let by = HeldBy::Group(Arc::new(Group::create(spec, 1 << 30, Timestamp(0))));
+        let holder = Holder { by, from: QueueOffset(0), to: None };
+        assert_eq!(kept(&[holder]), Keeps::Forever);
+    }
+
+    fn range(keeps: &[(u64, Keeps)], first: u64, last: u64) -> Option<Timestamp> {
+        let uid = |at: u64| QueueUid(UidMark::FIRST.next + at);
+        let keeps = keeps.iter().map(|(at, keeps)| (uid(*at), *keeps)).collect();
+        since_of(&keeps, uid(first), uid(last))
+    }
+
+    #[test]
+    fn a_range_keeps_the_most_that_one_of_its_queues_keeps() {
+        let keeps = [
+            (1, Keeps::Since(Timestamp(5))),
+            (2, Keeps::Since(Timestamp(3))),
+            (4, Keeps::Forever),
+            (6, Keeps::Bytes(1)),
+            (8, Keeps::NewestOfKey),
+        ];
+        assert_eq!(range(&keeps, 1, 1), Some(Timestamp(5)));
+        assert_eq!(range(&keeps, 0, 3), Some(Timestamp(3)));
+        assert_eq!(range(&keeps, 3, 3), Some(Timestamp(u64::MAX)), "gone");
+        for queue in [4, 6, 8] {
+            assert_eq!(range(&keeps, queue - 1, queue), None);
+        }
+    }
+
+    #[test]
+    fn of_system_queues_and_of_very_many_all_is_kept() {
+        assert_eq!(since_of(&BTreeMap::new(), QueueUid(0), QueueUid(1 << 40)), None);
+        let many = (0..=RANGE_QUEUES_MAX as u64).map(|at| (at, Keeps::Since(Timestamp(1))));
+        let many: Vec<_> = many.collect();
+        assert_eq!(range(&many, 0, 1 << 20), None);
+        assert_eq!(range(&many, 0, 1), Some(Timestamp(1)));
     }
 }

@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use storage::compact::{
-    CompactError, Compactor, Manifest, MergeRequest, entries_of, let_go, runs_in, starts_by_size,
+    Aged, CompactError, Compactor, Manifest, MergeRequest, entries_of, let_go, runs_in,
+    starts_by_size, starts_by_time,
 };
 use storage::env::Timestamp;
 use storage::format::{Lsn, PgId};
@@ -18,7 +19,7 @@ use storage::object::{Name, Purpose};
 use storage::reader::View;
 use storage::tier::ObjectId;
 use storage::tier::compact::{Plan, PlannedMerge, Summarised, plan_reclaim, plan_summaries};
-use storage::tier::manifest::{Change, Key, Query, QueueSet, Root, RunEntry};
+use storage::tier::manifest::{Change, Key, Query, QueueSet, ReplaceRefused, Root, RunEntry};
 use storage::tier::proof::Digest;
 use storage::tier::retention::{Keeps, TopicRules};
 
@@ -116,7 +117,7 @@ impl Turn<'_> {
     async fn look_over(&self, turns: &mut Turns, now: Duration) -> Result<(), Failed> {
         self.lane.retain(|queue| !self.parts.catalog.is_gone(queue));
         let all = self.let_go(turns).await?;
-        self.limit(&all).await?;
+        self.limit(turns, &all).await?;
         self.summarise(turns, &all).await?;
         if turns.survey_at <= now {
             self.reclaim(turns, all).await?;
@@ -134,7 +135,10 @@ impl Turn<'_> {
         let mut changes: Vec<Change> = forgotten.map(Change::Forget).collect();
         loop {
             let replay_from = self.lane.applied();
-            let gone = let_go(&self.parts.bucket, self.pg(), &all, &rules, replay_from).await?;
+            // Bundles without messages are left to a merge, which takes neighbours: they would tear them apart.
+            let with_messages = |entry: &&RunEntry| entry.level() > 0 || entry.messages > 0;
+            let asked: Vec<RunEntry> = all.iter().filter(with_messages).copied().collect();
+            let gone = let_go(&self.parts.bucket, self.pg(), &asked, &rules, replay_from).await?;
             changes.extend(gone.changes);
             changes.extend(passed(&all, &rules, replay_from).map(Change::Remove));
             let removed = removed(&mut changes);
@@ -149,15 +153,23 @@ impl Turn<'_> {
         }
     }
 
-    /// Moves the beginnings of queues on that keep so many bytes.
-    async fn limit(&self, all: &[RunEntry]) -> Result<(), Failed> {
-        let rules = self.rules();
-        let sizes = rules.sizes();
-        if sizes.is_empty() {
-            return Ok(());
+    /// Moves the beginnings of queues on that keep so many bytes, or so much time and share their objects.
+    async fn limit(&self, turns: &mut Turns, all: &[RunEntry]) -> Result<(), Failed> {
+        let (rules, bucket) = (self.rules(), &self.parts.bucket);
+        let ages = rules.ages();
+        let aged = ages.iter().map(|(queue, since)| Aged {
+            queue: *queue,
+            since: *since,
+            seen: turns.aged.get(queue).copied().unwrap_or_default(),
+        });
+        let aged: Vec<Aged> = aged.collect();
+        let mut starts = starts_by_time(bucket, self.pg(), all, aged, &rules).await?;
+        starts.extend(starts_by_size(bucket, self.pg(), all, rules.sizes(), &rules).await?);
+        if !starts.is_empty() {
+            self.commit(starts).await?;
         }
-        let starts = starts_by_size(&self.parts.bucket, self.pg(), all, sizes, &rules).await?;
-        if starts.is_empty() { Ok(()) } else { self.commit(starts).await }
+        turns.aged = ages.into_iter().collect();
+        Ok(())
     }
 
     /// Makes the next key summary, if enough runs are in none.
@@ -279,9 +291,7 @@ impl Turn<'_> {
         };
         let merged = match self.compactor.merge(request).await {
             Err(CompactError::Merge(refused)) => {
-                // It would be the same the next time.
-                turns.set_aside(planned.inputs.iter().map(|entry| entry.object));
-                self.parts.counts.set_aside(planned.inputs.len());
+                self.set_aside(turns, planned);
                 return Err(CompactError::Merge(refused).into());
             }
             merged => merged?,
@@ -291,6 +301,15 @@ impl Turn<'_> {
         let mut present = self.entries(&view, &query).await?;
         present.retain(|entry| first.key() <= entry.key() && entry.key() <= last.key());
         let lost = [view.root().lost.as_slice(), view.overlay().lost.as_slice()].concat();
+        let changes = match merged.changes(&present, &lost) {
+            // Something else was faster: plan again.
+            Err(refused @ ReplaceRefused::NotThere(_)) => return Err(refused.into()),
+            Err(refused) => {
+                self.set_aside(turns, planned);
+                return Err(refused.into());
+            }
+            Ok(changes) => changes,
+        };
         let mut digests = HashMap::new();
         for written in &merged.runs {
             let name = Name::parse(&written.object.to_string()).expect("our names are names");
@@ -298,9 +317,15 @@ impl Turn<'_> {
             locked.map_err(Failed::Lock)?;
             digests.insert(written.run.entry.object, Digest(written.sha256));
         }
-        self.commit_made(merged.changes(&present, &lost)?, digests).await?;
+        self.commit_made(changes, digests).await?;
         self.parts.counts.merged(merged.runs.len(), &merged.totals);
         Ok(merged.runs.iter().map(|written| written.run.entry).collect())
+    }
+
+    /// The merge would come to the same the next time.
+    fn set_aside(&self, turns: &mut Turns, planned: &PlannedMerge) {
+        turns.set_aside(planned.inputs.iter().map(|entry| entry.object));
+        self.parts.counts.set_aside(planned.inputs.len());
     }
 }
 

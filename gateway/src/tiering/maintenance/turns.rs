@@ -1,8 +1,9 @@
 //! When a placement group's turn brings what, and what stays out of it. Pure: the caller brings the time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use storage::env::Timestamp;
+use storage::format::QueueUid;
 use storage::tier::ObjectId;
 use storage::tier::compact::{CompactionSettings, Plan, plan};
 use storage::tier::manifest::RunEntry;
@@ -22,6 +23,8 @@ pub(super) struct Turns {
     pub(super) look_over_at: Duration,
     /// When it is looked next what is kept for nobody.
     pub(super) survey_at: Duration,
+    /// Since when queues that go by age kept their messages when it was looked where they begin.
+    pub(super) aged: HashMap<QueueUid, Timestamp>,
     /// Runs that were final when summaries were planned.
     pub(super) finals: Option<usize>,
     merges: Merges,
@@ -48,6 +51,7 @@ impl Turns {
         Turns {
             look_over_at: Duration::ZERO,
             survey_at,
+            aged: HashMap::new(),
             finals: None,
             merges: Merges::Due,
             planned: None,
@@ -117,8 +121,8 @@ impl Turns {
         entries
     }
 
-    /// The next merge among `entries`, neighbours to the end of the manifest; none has anything in it that is set
-    /// aside.
+    /// The next merge among `entries`, neighbours to the end of the manifest. None has anything in it that is set
+    /// aside, nor goes over a place of the log that was let go of.
     pub(super) fn plan(
         &self,
         entries: &[RunEntry],
@@ -128,12 +132,117 @@ impl Turns {
     ) -> Plan {
         let keeps_since = |first, last| rules.keeps_since(first, last);
         let mut wait: Option<Timestamp> = None;
-        for neighbours in entries.split(|entry| self.aside.contains(&entry.object)) {
+        let sound = entries.split(|entry| self.aside.contains(&entry.object));
+        for neighbours in sound.flat_map(|sound| sound.chunk_by(|a, b| !is_torn(a, b))) {
             match plan(neighbours, now, settings, &keeps_since) {
                 Plan::Merge(merge) => return Plan::Merge(merge),
                 Plan::Wait(at) => wait = wait.into_iter().chain(at).min(),
             }
         }
         Plan::Wait(wait)
+    }
+}
+
+/// Whether something between two bundles was let go of.
+fn is_torn(before: &RunEntry, after: &RunEntry) -> bool {
+    before.level() == 0 && after.level() == 0 && before.to != after.from
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage::format::{Lsn, QueueOffset};
+    use storage::tier::manifest::{Origin, QueueSet};
+    use storage::tier::retention::{Keeps, Keyed};
+
+    struct Forever;
+
+    impl TopicRules for Forever {
+        fn keeps(&self, _: QueueUid) -> Keeps {
+            Keeps::Forever
+        }
+        fn keeps_since(&self, _: QueueUid, _: QueueUid) -> Option<Timestamp> {
+            None
+        }
+        fn start_of(&self, _: QueueUid) -> QueueOffset {
+            QueueOffset(0)
+        }
+        fn keys(
+            &self,
+            _: &storage::format::object::Record,
+            _: &mut Vec<storage::format::object::KeyHash>,
+        ) {
+        }
+        fn key_of(&self, _: &storage::format::object::Record) -> Option<Keyed> {
+            None
+        }
+    }
+
+    fn bundle(at: u64) -> RunEntry {
+        RunEntry {
+            object: ObjectId { id: at, nonce: 0 },
+            origin: Origin::Bundle { session: 1 },
+            from: Lsn(at),
+            to: Lsn(at + 1),
+            object_len: 10,
+            bytes: 10,
+            messages: 1,
+            min_time: Timestamp(1 + at),
+            max_time: Timestamp(1 + at),
+            queues: QueueSet::One {
+                queue: QueueUid(1 << 20),
+                first: QueueOffset(at),
+                last: QueueOffset(at),
+            },
+        }
+    }
+
+    fn planned(turns: &Turns, entries: &[RunEntry]) -> Vec<u64> {
+        let (now, settings) = (Timestamp(1 << 40), CompactionSettings::default());
+        match turns.plan(entries, now, &settings, &Forever) {
+            Plan::Merge(merge) => merge.inputs.iter().map(|input| input.object.id).collect(),
+            Plan::Wait(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_set_aside_is_in_no_merge_and_what_is_around_it_is() {
+        let mut turns = Turns::new(Duration::ZERO);
+        let entries: Vec<RunEntry> = (0..7).map(bundle).collect();
+        assert_eq!(planned(&turns, &entries), [0, 1, 2, 3, 4, 5, 6]);
+        turns.set_aside([entries[1].object]);
+        assert_eq!(planned(&turns, &entries), [2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn no_merge_goes_over_what_was_let_go_of() {
+        let entries: Vec<RunEntry> = [0, 2, 3, 4].map(bundle).to_vec();
+        assert_eq!(planned(&Turns::new(Duration::ZERO), &entries), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_placement_group_that_fails_rests_longer_each_time_and_no_longer_than_it_may() {
+        let (mut turns, least) = (Turns::new(Duration::ZERO), Duration::from_secs(5));
+        let rests: Vec<u64> =
+            (0..40).map(|_| turns.failed(Duration::ZERO, least).as_secs()).collect();
+        assert_eq!(rests[..3], [5, 10, 20]);
+        assert_eq!(rests[39], REST_MAX.as_secs());
+        assert!(!turns.may(Duration::from_secs(299)) && turns.may(REST_MAX));
+        turns.done();
+        assert_eq!(turns.failed(Duration::ZERO, least), least);
+    }
+
+    #[test]
+    fn merges_are_planned_when_their_time_comes_or_much_was_stored() {
+        let mut turns = Turns::new(Duration::ZERO);
+        assert!(turns.are_merges_due(Timestamp(0), 0));
+        turns.wait(Timestamp(5), Some(Timestamp(9)), 100);
+        assert!(!turns.are_merges_due(Timestamp(8), 100 + PLAN_ENTRIES - 1));
+        assert!(turns.are_merges_due(Timestamp(8), 100 + PLAN_ENTRIES));
+        assert!(turns.are_merges_due(Timestamp(9), 100));
+        turns.wait(Timestamp(9), None, 100);
+        assert!(!turns.are_merges_due(Timestamp(1 << 50), 100));
+        assert!(turns.are_merges_due(Timestamp(9), 101));
+        assert_eq!(turns.planned(), Some(Timestamp(9)));
     }
 }

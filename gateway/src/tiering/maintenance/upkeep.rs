@@ -19,6 +19,7 @@ use storage::compact::{ByteBudget, CompactError, Compactor};
 use storage::env::{Crew, Env};
 use storage::format::PgId;
 use storage::object::Bucket;
+use storage::tier::manifest::ReplaceRefused;
 use tokio::task::JoinHandle;
 
 /// The part of the time between two surveys after which the first one comes: a start has other things to do.
@@ -96,14 +97,13 @@ impl Upkeep {
                 turns.set_aside([object.id()]);
                 parts.counts.set_aside(1);
             }
-            Failed::Bucket(CompactError::Merge(_)) => {
+            Failed::Unfit(ReplaceRefused::NotThere(_)) => {
+                tracing::debug!(%pg, %error, "a merge was overtaken");
+            }
+            Failed::Bucket(CompactError::Merge(_)) | Failed::Unfit(_) => {
                 tracing::error!(%pg, %error, "objects that do not fit each other are left as they are");
             }
-            Failed::Bucket(_)
-            | Failed::Unfit(_)
-            | Failed::Commit(_)
-            | Failed::Lock(_)
-            | Failed::Ids(_) => {
+            Failed::Bucket(_) | Failed::Commit(_) | Failed::Lock(_) | Failed::Ids(_) => {
                 tracing::warn!(%pg, %error, rest, "keeping the bucket in shape waits");
             }
         }
