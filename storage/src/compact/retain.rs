@@ -76,7 +76,7 @@ pub struct Aged {
 /// Where queues begin that keep their messages for a time, by the objects in which everything is
 /// older: what other queues keep of those stays, and what is past leaves with a merge. `entries`: all
 /// of the manifest, in order. Reads a tail for each object in which queues end that is past since
-/// [`Aged::seen`], and [`TAILS_MAX`] at most.
+/// [`Aged::seen`], and 256 at most, the rest the next time.
 ///
 /// # Errors
 /// When a tail cannot be read.

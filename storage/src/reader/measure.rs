@@ -1,5 +1,5 @@
-//! How much there is to be read of a queue, told without reading it: from the manifest, and from the
-//! tails of objects of which the manifest does not say enough.
+//! How much there is to be read of a queue, told without reading it: from the manifest, and from
+//! the tails of objects of which the manifest does not say enough.
 
 use super::access::{AT_ONCE, Access};
 use super::error::ReadError;
@@ -94,8 +94,8 @@ struct Part {
     next: QueueOffset,
 }
 
-/// What the manifest says, where that is enough: the object has nothing but this queue, all of it in
-/// the range. Its tail must be read nevertheless before its messages are.
+/// What the manifest says, where that is enough: the object has nothing but this queue, all of it
+/// in the range. Its tail must be read nevertheless before its messages are.
 fn known(entry: &RunEntry, range: &Range<QueueOffset>, tags: u64) -> Option<Part> {
     let QueueSet::One { first, last, .. } = entry.queues else { return None };
     if range.end <= first {

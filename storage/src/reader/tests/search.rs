@@ -1,8 +1,9 @@
 //! Searching by key where there are many objects.
 
-use super::super::{Found, KeyQuery, Reader, SEARCH_OBJECTS_MAX};
-use super::rig::{World, plain};
+use super::super::{Found, KeyQuery, Looked, Reader, SEARCH_OBJECTS_MAX};
+use super::rig::{World, noise, plain};
 use crate::env::{Env, Timestamp};
+use crate::format::QueueOffset;
 use crate::format::object::KeyHash;
 use crate::object::testing::{Faults, Plan, hasty};
 use crate::object::{Bucket, Purpose};
@@ -109,4 +110,26 @@ async fn what_came_after_a_summary_is_found_and_what_was_replaced_is_not_missed(
     world.delete(&replaced).await;
     let found = search(&world, &world.reader().await, key(b"key 3 3")).await;
     assert_eq!((found.records.len(), found.is_complete()), (2, true));
+}
+
+#[tokio::test]
+async fn of_a_key_that_many_messages_have_only_the_newest_blocks_are_read() {
+    let mut world = World::in_memory();
+    let body = noise(7, 100_000);
+    for _ in 0..600 {
+        world.groups[0].log.message(1, 0, &body);
+        world.groups[0].log.time += 10;
+    }
+    world.bundle().await;
+    let reader = world.reader().await;
+    let (since, until) = (Timestamp(0), Timestamp(u64::MAX));
+    let query = KeyQuery { hash: key(&body), queues: None, since, until, max: 3 };
+    let views = [world.groups[0].view(&reader).await];
+    let found = reader.by_key(&views, query).await.unwrap();
+    let all = world.groups[0].messages(1, QueueOffset(0));
+    assert_eq!(found.records, all.iter().rev().take(3).cloned().collect::<Vec<_>>());
+    assert!(found.stopped_at.is_some_and(|at| at <= all[597].time));
+    let read = reader.counters()[Looked::Page as usize].1.bytes;
+    let object = world.entries().await[0].object_len;
+    assert!(4 * read < object, "{read} bytes of {object}");
 }
