@@ -147,9 +147,9 @@ fn size_of(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Amazon's list for S3 Standard: dollars a request, and a GB and month.
-const PUT_DOLLARS: f64 = 5.0 / 1e6;
-const GET_DOLLARS: f64 = 0.4 / 1e6;
+/// Amazon's list for S3 Standard: dollars a million requests, and a GB and month.
+const MILLION_PUTS_DOLLARS: f64 = 5.0;
+const MILLION_GETS_DOLLARS: f64 = 0.4;
 const GB_MONTH_DOLLARS: f64 = 0.023;
 const EXAMPLE_BYTES_PER_S: f64 = 100e6;
 const MONTH_S: f64 = 30.0 * 86_400.0;
@@ -160,9 +160,9 @@ pub(crate) fn page(numbers: &Numbers) -> String {
     let mut text = format!(
         "A month of 100 MB/s has {gb:.0} GB. It costs\n\n\
          ```text\n\
-         PUTs      GB x PUTs/GB x {PUT_DOLLARS:e} $\n\
+         PUTs      GB x PUTs/GB x {MILLION_PUTS_DOLLARS} $ / million\n\
          GETs      GB x (GETs/GB of its own + times read x stored/byte x GETs/stored GB) x \
-         {GET_DOLLARS:e} $\n\
+         {MILLION_GETS_DOLLARS} $ / million\n\
          storage   GB x stored/byte x months kept x {GB_MONTH_DOLLARS} $\n\
          ```\n\n\
          | bundles, bodies | PUTs/GB | GETs/GB | GETs/stored GB read | stored/byte | PUTs, $ | \
@@ -183,8 +183,8 @@ pub(crate) fn page(numbers: &Numbers) -> String {
             "| {} | {puts:.1} | {gets:.1} | {} | {stored:.2} | {:.2} | {:.2} | {:.0} |",
             name.replace('_', ", "),
             read.map_or_else(|| "-".to_owned(), |read| format!("{read:.1}")),
-            gb * puts * PUT_DOLLARS,
-            all_gets * GET_DOLLARS,
+            gb * puts * MILLION_PUTS_DOLLARS / 1e6,
+            all_gets * MILLION_GETS_DOLLARS / 1e6,
             gb * stored * GB_MONTH_DOLLARS,
         );
     }

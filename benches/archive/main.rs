@@ -205,10 +205,7 @@ async fn measure(root: &Path, kit: &Kit, asked: &Asked) -> io::Result<(Vec<Numbe
         }
         if round == 0 {
             if tell("catalogue") {
-                for store in &stores {
-                    paper = catalogue::measure(store, amount, &mut numbers).await?;
-                }
-                search::with_delay(kit, amount, &mut numbers).await?;
+                paper = catalogue::measure(kit, &stores, amount, &mut numbers).await?;
             }
             if tell("costs") {
                 costs::measure(kit, amount, &mut numbers).await?;

@@ -68,7 +68,9 @@ impl Results {
                 "| {measure} | {number} | {by} | {achieved} | {least} to {most} | {goal} | {met} |"
             );
         }
-        let _ = write!(page, "\n## Cost\n\n{}", costs::page(&self.medians));
+        if self.medians.keys().any(|name| name.starts_with("costs.")) {
+            let _ = write!(page, "\n## Cost\n\n{}", costs::page(&self.medians));
+        }
         if !self.paper.is_empty() {
             let _ = write!(
                 page,

@@ -1,10 +1,7 @@
 //! A message by its key among all objects of a year, with nothing known but the placement group's
 //! record: how long, and how many GETs. Summaries of keys are made first, as compaction makes them.
 
-use super::catalogue::part_of;
-use super::generate::{Archive, GroupRecord, Sample, Shape, fill};
-use super::stores::Slow;
-use super::system::Kit;
+use super::generate::{Archive, GroupRecord, Sample};
 use super::{Amount, Numbers, as_f64};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -26,21 +23,6 @@ const FIRST_ID: u64 = 1 << 60;
 const AT_ONCE: usize = 16;
 /// Messages with one key: one, and who shares its hash.
 const MESSAGES_MAX: usize = 64;
-
-/// The year in a store that takes its time for each GET.
-pub(crate) async fn with_delay(
-    kit: &Kit,
-    amount: &Amount,
-    numbers: &mut Numbers,
-) -> io::Result<()> {
-    let slow = Slow::start(kit)?;
-    let bucket = slow.store.bucket_in("year")?;
-    let archive = fill(&bucket, &part_of(Shape::many_small(), amount)).await?;
-    let group = summarised(&bucket, &archive).await?;
-    slow.delay();
-    measure((slow.store.name, || slow.store.bucket_in("year")), &archive, &group, amount, numbers)
-        .await
-}
 
 /// Searches for samples, each with a reader of its own that has read nothing.
 pub(crate) async fn measure(
