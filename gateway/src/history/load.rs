@@ -78,7 +78,8 @@ pub(super) struct Flight(watch::Receiver<Outcome>);
 #[derive(Debug)]
 pub(super) struct Pilot {
     flights: Arc<Flights>,
-    place: Place,
+    /// `None` once it is no longer under way.
+    place: Option<Place>,
     outcome: watch::Sender<Outcome>,
 }
 
@@ -100,7 +101,8 @@ impl Flights {
         }
         let (outcome, flight) = watch::channel(None);
         flights.insert(place, flight.clone());
-        Ok((Flight(flight), Some(Pilot { flights: Arc::clone(self), place, outcome })))
+        let pilot = Pilot { flights: Arc::clone(self), place: Some(place), outcome };
+        Ok((Flight(flight), Some(pilot)))
     }
 }
 
@@ -115,15 +117,22 @@ impl Flight {
 }
 
 impl Pilot {
-    /// Tells everybody how it went.
-    pub(super) fn land(self, outcome: Result<(), LoadFailed>) {
+    /// Tells everybody how it went. Whoever hears it and asks again begins anew.
+    pub(super) fn land(mut self, outcome: Result<(), LoadFailed>) {
+        self.leave();
         self.outcome.send_replace(Some(outcome));
+    }
+
+    /// Once: the place may have another pilot then.
+    fn leave(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.flights.0.lock().remove(&place);
+        }
     }
 }
 
-/// Whoever asks for the place from now on begins anew.
 impl Drop for Pilot {
     fn drop(&mut self) {
-        self.flights.0.lock().remove(&self.place);
+        self.leave();
     }
 }
