@@ -1,7 +1,7 @@
 //! A gateway that seals at once, over a bucket that outlives it.
 
 use gateway::consume::filter::{Filter, FilterLanguage};
-use gateway::consume::{Delivery, Invisible, Receive};
+use gateway::consume::{Delivery, Invisible, Receive, ReceiveRefused};
 use gateway::produce::{MessageKind, Outgoing, QueueKey, SendRefused, Sent};
 use gateway::settings::{JournalSettings, Listen, Settings};
 use gateway::{Broker, Gateway};
@@ -44,9 +44,15 @@ impl World {
 
     /// The process ends as by a kill -9, and another begins.
     pub(super) async fn killed(self) -> World {
+        self.killed_and(|| {}).await
+    }
+
+    /// The same with something done between the two.
+    pub(super) async fn killed_and(self, between: impl FnOnce()) -> World {
         let World { gateway, bucket, data, env, change } = self;
         gateway.broker().store.abandon().await;
         gateway.stop().await;
+        between();
         let gateway = begin(&data, &bucket, &env, change).await;
         World { gateway, bucket, data, env, change }
     }
@@ -173,6 +179,15 @@ impl World {
         group: &Arc<Group>,
         wait: Duration,
     ) -> Vec<Delivery> {
+        self.try_receive(topic, group, wait).await.unwrap()
+    }
+
+    pub(super) async fn try_receive(
+        &self,
+        topic: &Arc<Topic>,
+        group: &Arc<Group>,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, ReceiveRefused> {
         let receive = Receive {
             topic: Arc::clone(topic),
             group: Arc::clone(group),
@@ -182,7 +197,7 @@ impl World {
             invisible: Invisible::Fixed(Duration::from_secs(600)),
             wait,
         };
-        self.broker().consume.receive(&receive).await.unwrap()
+        self.broker().consume.receive(&receive).await
     }
 
     /// Waits until something holds.

@@ -26,6 +26,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
+    /// How long the machine waits for so much of this clock's time.
+    fn wait(&self, duration: Duration) -> Duration {
+        duration
+    }
 }
 
 /// The machine's clock.

@@ -6,7 +6,7 @@ mod crew;
 
 pub use calendar::civil;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use crew::{Crew, Task};
+pub use crew::{Crew, Priority, Task};
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -56,7 +56,7 @@ impl Env {
     /// Waits. Cancel safe.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        tokio::time::sleep(self.clock.wait(duration)).await;
     }
 
     /// Runs `task` beside the caller. `name` says in a diagnosis who it is; the caller keeps the

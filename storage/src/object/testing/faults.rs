@@ -13,6 +13,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 use std::fmt;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,30 @@ pub struct Happened {
     pub flipped: u64,
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// An object, or a part of one, is stored.
+    Put,
+    /// One is read, or asked for.
+    Get,
+    /// Some are deleted.
+    Delete,
+    /// Names are listed.
+    List,
+}
+
+/// One request of many, by what it does: the step at which a caller dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it does.
+    pub verb: Verb,
+    /// A part of the object's name, or of one of them.
+    pub of: &'static str,
+    /// The caller dies when it is carried out, before it knows; else before it is.
+    pub is_done: bool,
+}
+
 /// The switchboard of a store that fails. One seed gives one sequence of chances.
 pub struct Faults {
     env: Env,
@@ -67,6 +92,7 @@ struct State {
     lagging: Vec<(Path, u32)>,
     locked: Option<Path>,
     dies_after: Option<u64>,
+    dies_at: Option<Step>,
 }
 
 impl fmt::Debug for Faults {
@@ -103,9 +129,16 @@ impl Faults {
         self.state.lock().dies_after = Some(requests);
     }
 
+    /// The caller is dead at the next request of this kind, as by [`Faults::die_after`].
+    pub fn die_at(&self, step: Step) {
+        self.state.lock().dies_at = Some(step);
+    }
+
     /// The caller lives again, as another process. Says how many requests it had left.
     pub fn revive(&self) -> Option<u64> {
-        self.state.lock().dies_after.take()
+        let mut state = self.state.lock();
+        state.dies_at = None;
+        state.dies_after.take()
     }
 
     /// Whether the caller's last request has been made.
@@ -121,14 +154,15 @@ impl Faults {
         self.state.lock().plan
     }
 
-    /// A request arrives.
-    async fn arrive(&self) -> Result<()> {
+    /// A request arrives, for objects whose names are `of`.
+    async fn arrive(&self, verb: Verb, of: &[Path]) -> Result<()> {
         let slow = self.plan().slow;
         if slow > Duration::ZERO {
             self.env.sleep(slow).await;
         }
         let mut state = self.state.lock();
         state.happened.requests += 1;
+        state.meet(verb, of);
         if state.is_dead() {
             return Err(dead());
         }
@@ -179,6 +213,15 @@ impl Faults {
 }
 
 impl State {
+    /// The request may be the one at which the caller dies.
+    fn meet(&mut self, verb: Verb, of: &[Path]) {
+        let Some(step) = self.dies_at else { return };
+        let is_named = |path: &Path| path.as_ref().contains(step.of);
+        if self.dies_after.is_none() && step.verb == verb && of.iter().any(is_named) {
+            self.dies_after = Some(u64::from(step.is_done));
+        }
+    }
+
     /// Whether the caller is dead, and one request less for one that will be.
     fn is_dead(&mut self) -> bool {
         match &mut self.dies_after {
@@ -240,8 +283,8 @@ impl<T> fmt::Display for Faulty<T> {
 
 impl<T: ObjectStore> Faulty<T> {
     /// A request arrives, and what lags moves on.
-    async fn arrive(&self) -> Result<()> {
-        self.faults.arrive().await?;
+    async fn arrive(&self, verb: Verb, of: &[Path]) -> Result<()> {
+        self.faults.arrive(verb, of).await?;
         let mut due = Vec::new();
         self.faults.state.lock().lagging.retain_mut(|(path, left)| {
             *left = left.saturating_sub(1);
@@ -260,8 +303,8 @@ impl<T: ObjectStore> Faulty<T> {
         &self,
         paths: BoxStream<'static, Result<Path>>,
     ) -> Result<Vec<Result<Path>>> {
-        self.arrive().await?;
         let paths: Vec<Path> = paths.try_collect().await?;
+        self.arrive(Verb::Delete, &paths).await?;
         let lag = self.faults.plan().delete_lag;
         let mut done = Vec::new();
         let locked = self.faults.state.lock().locked.clone();
@@ -282,11 +325,13 @@ impl<T: ObjectStore> Faulty<T> {
 
     fn listed(
         &self,
+        prefix: Option<&Path>,
         list: impl FnOnce(&T) -> BoxStream<'static, Result<ObjectMeta>> + Send + 'static,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let this = self.clone();
+        let of = prefix.cloned().unwrap_or_default();
         let arrived = async move {
-            this.arrive().await?;
+            this.arrive(Verb::List, &[of]).await?;
             Ok::<_, Error>(list(&this.store))
         };
         stream::once(arrived).try_flatten().boxed()
@@ -301,7 +346,7 @@ impl<T: ObjectStore> ObjectStore for Faulty<T> {
         payload: PutPayload,
         mut opts: PutOptions,
     ) -> Result<PutResult> {
-        self.arrive().await?;
+        self.arrive(Verb::Put, slice::from_ref(location)).await?;
         if self.faults.plan().ignores_create {
             opts.mode = PutMode::Overwrite;
         }
@@ -317,7 +362,7 @@ impl<T: ObjectStore> ObjectStore for Faulty<T> {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.arrive().await?;
+        self.arrive(Verb::Get, slice::from_ref(location)).await?;
         let head = options.head;
         let result = self.faults.leave(self.store.get_opts(location, options).await)?;
         if head {
@@ -342,7 +387,7 @@ impl<T: ObjectStore> ObjectStore for Faulty<T> {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let prefix = prefix.cloned();
-        self.listed(move |store| store.list(prefix.as_ref()))
+        self.listed(prefix.clone().as_ref(), move |store| store.list(prefix.as_ref()))
     }
 
     fn list_with_offset(
@@ -351,16 +396,18 @@ impl<T: ObjectStore> ObjectStore for Faulty<T> {
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let (prefix, offset) = (prefix.cloned(), offset.clone());
-        self.listed(move |store| store.list_with_offset(prefix.as_ref(), &offset))
+        self.listed(prefix.clone().as_ref(), move |store| {
+            store.list_with_offset(prefix.as_ref(), &offset)
+        })
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.arrive().await?;
+        self.arrive(Verb::List, &prefix.cloned().map_or_else(Vec::new, |of| vec![of])).await?;
         self.faults.leave(self.store.list_with_delimiter(prefix).await)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.arrive().await?;
+        self.arrive(Verb::Put, slice::from_ref(to)).await?;
         self.faults.leave(self.store.copy_opts(from, to, options).await)
     }
 }
@@ -368,7 +415,7 @@ impl<T: ObjectStore> ObjectStore for Faulty<T> {
 #[async_trait]
 impl<T: ObjectStore + MultipartStore> MultipartStore for Faulty<T> {
     async fn create_multipart(&self, path: &Path) -> Result<String> {
-        self.arrive().await?;
+        self.arrive(Verb::Put, slice::from_ref(path)).await?;
         self.faults.leave(self.store.create_multipart(path).await)
     }
 
@@ -379,7 +426,7 @@ impl<T: ObjectStore + MultipartStore> MultipartStore for Faulty<T> {
         part_idx: usize,
         data: PutPayload,
     ) -> Result<PartId> {
-        self.arrive().await?;
+        self.arrive(Verb::Put, slice::from_ref(path)).await?;
         self.faults.leave(self.store.put_part(path, id, part_idx, data).await)
     }
 
@@ -389,12 +436,12 @@ impl<T: ObjectStore + MultipartStore> MultipartStore for Faulty<T> {
         id: &String,
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
-        self.arrive().await?;
+        self.arrive(Verb::Put, slice::from_ref(path)).await?;
         self.faults.leave(self.store.complete_multipart(path, id, parts).await)
     }
 
     async fn abort_multipart(&self, path: &Path, id: &String) -> Result<()> {
-        self.arrive().await?;
+        self.arrive(Verb::Delete, slice::from_ref(path)).await?;
         self.faults.leave(self.store.abort_multipart(path, id).await)
     }
 }

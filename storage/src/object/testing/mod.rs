@@ -3,7 +3,7 @@
 pub mod conformance;
 mod faults;
 
-pub use faults::{Faults, Happened, Plan};
+pub use faults::{Faults, Happened, Plan, Step, Verb};
 
 use super::bucket::{Backend, Bucket};
 use super::{Name, Patience};
