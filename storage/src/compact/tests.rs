@@ -1,12 +1,13 @@
 use super::world::World;
 use super::*;
 use crate::collect::CollectSettings;
+use crate::env::Timestamp;
 use crate::format::object::mix64;
 use crate::format::{FormatError, QueueOffset, QueueUid, RecordKind};
 use crate::object::testing::Plan as FaultPlan;
 use crate::object::{Kind, Name, Purpose, Span};
 use crate::tier::compact::{Plan, plan};
-use crate::tier::manifest::QueueSet;
+use crate::tier::manifest::{Change, QueueSet};
 use crate::tier::retention::TopicRules;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -498,5 +499,71 @@ fn a_missing_input_is_said_to_be_missing() {
         let damaged =
             CompactError::Damaged { object: entries[0].name(pg), source: FormatError::Checksum };
         assert_eq!(damaged.advice(), crate::object::Advice::Stop);
+    });
+}
+
+/// Whatever the moment: behind all objects before the first that has something newer.
+#[test]
+fn a_queue_by_time_begins_behind_the_objects_that_are_past() {
+    run(async {
+        let world = filled(2).await;
+        let pg = world.groups[0].pg;
+        let entries = world.entries(pg).await.unwrap();
+        let topics = world.topics(pg).await.unwrap();
+        let queue = QueueUid(2);
+        let gets = || {
+            let usage = world.bucket.usage();
+            usage.iter().filter(|row| row.kind == Kind::Get).map(|row| row.requests).sum::<u64>()
+        };
+        let mut seen = Timestamp(0);
+        for past in 0..=entries.len() {
+            let newest = entries.last().unwrap().max_time.0 + 1;
+            let since = Timestamp(entries.get(past).map_or(newest, |entry| entry.max_time.0));
+            let starts = async |seen| {
+                let aged = Aged { queue, since, seen };
+                starts_by_time(&world.bucket, pg, &entries, [aged], &topics).await.unwrap()
+            };
+            // Each object has one message of the queue.
+            let offset = QueueOffset(past as u64);
+            let expected: &[Change] =
+                if past == 0 { &[] } else { &[Change::Start { queue, offset }] };
+            assert_eq!(starts(Timestamp(0)).await, expected, "{past} objects are past");
+            let before = gets();
+            assert_eq!(starts(seen).await, expected, "also by what is past since the last time");
+            assert!(gets() - before <= 1, "{} tails", gets() - before);
+            let before = gets();
+            assert_eq!(starts(since).await, [], "nothing is past since");
+            assert_eq!(gets(), before);
+            seen = since;
+        }
+    });
+}
+
+#[test]
+fn a_summary_says_which_runs_it_is_about_and_names_the_run_that_is_damaged() {
+    run(async {
+        let mut world = filled(30).await;
+        compact_all(&mut world).await;
+        let (pg, epoch) = (world.groups[0].pg, world.record(world.groups[0].pg).epoch);
+        let mut runs = world.entries(pg).await.unwrap();
+        runs.retain(|entry| entry.level() > 0);
+        assert!(runs.len() > 2, "{runs:?}");
+        let id = |id| crate::tier::ObjectId { id, nonce: 3 };
+        let made = world.compactor.summarise(pg, epoch, id(1 << 40), &runs).await.unwrap();
+        let about: Vec<_> =
+            runs.iter().map(|run| (run.from, run.object.id, run.object.nonce)).collect();
+        assert_eq!(runs_in(&world.bucket, pg, &made).await.unwrap(), about);
+        let victim = name_of(&runs[1].name(pg)).unwrap();
+        let whole = world.bucket.get(&victim, Span::All, Purpose::Check).await.unwrap().bytes;
+        let tail = fetch::tail_of_entry(&world.bucket, pg, &runs[1], Purpose::Check).await.unwrap();
+        let mut bytes = whole.to_vec();
+        bytes[usize::try_from(tail.keys.all_pages().at).unwrap() + 20] ^= 1;
+        replace_object(&world, &victim, bytes).await;
+        let object = id((1 << 40) + 1);
+        let refused = world.compactor.summarise(pg, epoch, object, &runs).await.unwrap_err();
+        let CompactError::Damaged { object: named, .. } = refused else { panic!("{refused}") };
+        assert_eq!(name_of(&named).unwrap(), victim);
+        let name = name_of(&crate::tier::ObjectName::Keys { pg, epoch, id: object }).unwrap();
+        assert!(world.bucket.head(&name, Purpose::Check).await.is_err(), "nothing came of it");
     });
 }
