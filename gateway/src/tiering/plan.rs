@@ -44,7 +44,7 @@ struct Lane {
     taken: Lsn,
     /// Everything below may be taken.
     ready: Lsn,
-    /// When something was first seen that is not taken.
+    /// When something was first seen, or waited for, that is not taken.
     since: Option<Duration>,
     /// Somebody waits, for what lies below this.
     awaited: Lsn,
@@ -96,11 +96,19 @@ impl Plan {
         }
     }
 
-    /// Somebody waits until the bucket has everything below `end`.
-    pub fn hurry(&mut self, pg: PgId, end: Lsn) {
+    /// Somebody waits until the bucket has everything below `end`, also of what is not ready yet.
+    pub fn hurry(&mut self, now: Duration, pg: PgId, end: Lsn) {
         if let Some(lane) = self.lanes.get_mut(&pg) {
             lane.awaited = lane.awaited.max(end);
+            if lane.taken < lane.awaited {
+                lane.since.get_or_insert(now);
+            }
         }
+    }
+
+    /// Whether somebody waits for what is in no bundle yet.
+    pub fn is_awaited(&self) -> bool {
+        self.lanes.values().any(|lane| lane.taken < lane.awaited)
     }
 
     /// How fast it is to go.
@@ -123,7 +131,8 @@ impl Plan {
         if self.bytes() >= pace.bytes {
             return Some(now);
         }
-        self.lanes.values().filter_map(|lane| lane.since).min().map(|since| since + pace.age)
+        let ready = self.lanes.values().filter(|lane| lane.bytes() > 0);
+        ready.filter_map(|lane| lane.since).min().map(|since| since + pace.age)
     }
 
     /// Bytes that wait to be taken.
@@ -200,11 +209,26 @@ mod tests {
         let mut plan = plan();
         plan.see(MS, pg(0), at(0, 10));
         plan.see(MS, pg(1), at(1, 10));
-        plan.hurry(pg(1), at(1, 10));
+        plan.hurry(MS, pg(1), at(1, 10));
         assert_eq!(plan.pace(true), CALM.awaited());
         assert_eq!(plan.begin(), [(pg(1), at(1, 0), at(1, 10)), (pg(0), at(0, 0), at(0, 10))]);
         plan.took(MS, pg(1), at(1, 10));
         assert_eq!(plan.pace(false), CALM);
+    }
+
+    #[test]
+    fn who_waits_for_what_is_not_ready_waits_from_then_on() {
+        let mut plan = plan();
+        plan.hurry(MS * 5, pg(1), at(1, 10));
+        assert!(plan.is_awaited());
+        assert_eq!(plan.due(MS * 900, CALM), None, "nothing is ready");
+        plan.see(MS * 50, pg(1), at(1, 10));
+        assert_eq!(plan.due(MS * 50, plan.pace(false)), Some(MS * 5 + CALM.awaited().age));
+        plan.begin();
+        plan.took(MS * 120, pg(1), at(1, 10));
+        assert!(!plan.is_awaited());
+        plan.hurry(MS * 130, pg(1), at(1, 10));
+        assert_eq!(plan.due(MS * 130, CALM), None, "it is on its way");
     }
 
     #[test]

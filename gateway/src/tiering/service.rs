@@ -115,7 +115,7 @@ impl Service {
         let now = self.parts.env.monotonic();
         for lane in self.parts.lanes.all() {
             self.plan.see(now, lane.pg(), lane.log.watermark(Level::Local));
-            self.plan.hurry(lane.pg(), lane.awaited());
+            self.plan.hurry(now, lane.pg(), lane.awaited());
         }
         let pace = self.plan.pace(self.used_percent() > PRESSED_PERCENT);
         if self.building.is_some() {
@@ -130,6 +130,8 @@ impl Service {
                 LOOK_OFTEN
             }
             Some(due) => (due - now).min(LOOK_OFTEN),
+            // What is awaited may not be ready yet.
+            None if self.plan.is_awaited() => LOOK_OFTEN,
             None => LOOK_EVERY,
         }
     }

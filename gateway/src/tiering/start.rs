@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use storage::Store;
-use storage::env::{Crew, Env};
+use storage::env::{Crew, Env, Priority};
 use storage::format::object::Properties;
 use storage::format::{Lsn, PgId};
 use storage::object::{Bucket, Capabilities, Error, Health, Usage};
@@ -145,7 +145,8 @@ impl Open {
             reader.map_err(|source| TieringRefused::Reader { address: address(), source })?;
         let apart = bucket.apart();
         let apart = apart.map_err(|source| TieringRefused::Apart { address: address(), source })?;
-        let crew = env.crew("maintenance", 1).map_err(TieringRefused::Threads)?;
+        let crew = env.crew("maintenance", 1, Priority::Lowest);
+        let crew = crew.map_err(TieringRefused::Threads)?;
         Ok(Open { bucket, locks, reader, upkeep: (crew, apart), env: env.clone() })
     }
 

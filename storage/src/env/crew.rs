@@ -8,6 +8,33 @@ use std::task::{Context, Poll};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
+/// What a crew's threads give way to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Nothing.
+    Usual,
+    /// What serves the tail: nice 5, a third of a usual thread's share.
+    Low,
+    /// Everything: nice 19.
+    Lowest,
+}
+
+impl Priority {
+    /// Of the calling thread, from here on. Where a system has no priorities of threads it stays.
+    fn take(self) {
+        let nice = match self {
+            Priority::Usual => return,
+            Priority::Low => 5,
+            Priority::Lowest => 19,
+        };
+        // The process on Linux is the calling thread. Lower priority needs no privilege.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::setpriority_process(None, nice) {
+            tracing::warn!(%error, nice, "a thread keeps its priority");
+        }
+    }
+}
+
 /// Where work is handed to: threads of its own, or whoever runs the caller's tasks. Clones are the
 /// same crew; its threads end with the last of them, wherever that is dropped.
 #[derive(Clone)]
@@ -42,13 +69,14 @@ impl Env {
     ///
     /// # Panics
     /// With 0, outside of a runtime.
-    pub fn crew(&self, name: &str, threads: usize) -> std::io::Result<Crew> {
+    pub fn crew(&self, name: &str, threads: usize, priority: Priority) -> std::io::Result<Crew> {
         if threads == 0 {
             return Ok(Crew { handle: Handle::current(), _threads: None });
         }
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name(name)
+            .on_thread_start(move || priority.take())
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
@@ -101,15 +129,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_crew_works_beside_the_caller_and_ends_inside_of_a_task() {
-        let crew = Env::system().crew("test-crew", 1).unwrap();
+        let crew = Env::system().crew("test-crew", 1, Priority::Lowest).unwrap();
         let named = crew.begin(async { std::thread::current().name().map(str::to_owned) });
         assert_eq!(named.await.flatten().as_deref(), Some("test-crew"));
+        #[cfg(target_os = "linux")]
+        {
+            let nice = || rustix::process::getpriority_process(None).unwrap();
+            let here = nice();
+            assert_eq!(crew.begin(async move { nice() }).await, Some(19));
+            assert_eq!(nice(), here);
+        }
         drop(crew);
     }
 
     #[tokio::test]
     async fn a_crew_without_threads_is_the_caller() {
-        let crew = Env::system().crew("none", 0).unwrap();
+        let crew = Env::system().crew("none", 0, Priority::Usual).unwrap();
         let here = std::thread::current().id();
         assert_eq!(crew.begin(async { std::thread::current().id() }).await, Some(here));
     }

@@ -28,6 +28,8 @@ pub(super) struct Access {
     pub(super) indexes: Indexes,
     pub(super) counters: Arc<Counters>,
     pub(super) crew: Crew,
+    /// Of the crew; at least 1.
+    pub(super) threads: usize,
     pub(super) shares: Arc<Shares>,
     pub(super) env: Env,
 }

@@ -4,7 +4,7 @@
 //!   tails         look for the next object, one ahead
 //!     └─ plan     spans of it, as wide as the window           fill
 //!         └─ ask for a share, then the bucket, at most eight   pieces, in order
-//!             └─ decode, one piece ahead                       front
+//!             └─ decode, as many at once as the crew has threads   fronts
 //!                 └─ give out, give back the share             next
 //! ```
 //!
@@ -87,7 +87,8 @@ enum Next {
 struct Ahead(Mutex<State>);
 
 struct State {
-    front: Option<Front>,
+    /// What is being decoded, the first of all pieces.
+    fronts: VecDeque<Front>,
     pieces: VecDeque<Piece>,
     /// Somebody waits for the front.
     is_asked: bool,
@@ -123,7 +124,7 @@ struct Decoded {
     _share: Share,
 }
 
-/// The piece that is given out next.
+/// A piece that is being decoded.
 struct Front {
     work: Option<Task<Result<Decoded, ReadError>>>,
     bytes: u64,
@@ -151,7 +152,7 @@ impl std::fmt::Debug for Cursor {
 impl Cursor {
     pub(super) fn new(access: Arc<Access>, view: View, course: Course, key: FairKey) -> Cursor {
         let state = State {
-            front: None,
+            fronts: VecDeque::new(),
             pieces: VecDeque::new(),
             is_asked: false,
             asked_at: access.env.monotonic(),
@@ -419,17 +420,17 @@ fn before(mut fetch: Fetch, until: QueueOffset) -> Option<Fetch> {
 impl Ahead {
     fn is_empty(&self) -> bool {
         let state = self.0.lock();
-        state.front.is_none() && state.pieces.is_empty()
+        state.fronts.is_empty() && state.pieces.is_empty()
     }
 
     fn clear(&self) {
         drop(self.0.lock().take());
     }
 
-    /// Lets the first piece be decoded; how many pieces and bytes there are.
+    /// Lets the first pieces be decoded; how many pieces and bytes there are.
     fn promote(&self, access: &Arc<Access>) -> (usize, u64) {
         let mut state = self.0.lock();
-        if state.front.is_none()
+        while state.fronts.len() < access.threads
             && let Some(Piece { work, bytes, end }) = state.pieces.pop_front()
         {
             let work = work.map(|Fetching { source, fetch, brought }| {
@@ -442,16 +443,16 @@ impl Ahead {
                     Ok(Decoded { records, _share: share })
                 })
             });
-            state.front = Some(Front { work, bytes, end });
+            state.fronts.push_back(Front { work, bytes, end });
         }
-        let front = state.front.as_ref().map_or(0, |front| front.bytes);
-        let bytes = state.pieces.iter().map(|piece| piece.bytes).sum::<u64>() + front;
-        (state.pieces.len() + usize::from(state.front.is_some()), bytes)
+        let fronts = state.fronts.iter().map(|front| front.bytes);
+        let bytes = state.pieces.iter().map(|piece| piece.bytes).chain(fronts).sum();
+        (state.pieces.len() + state.fronts.len(), bytes)
     }
 
     fn poll_front(&self, context: &mut Context<'_>) -> Poll<Turn> {
         let mut state = self.0.lock();
-        let Some(front) = &mut state.front else { return Poll::Pending };
+        let Some(front) = state.fronts.front_mut() else { return Poll::Pending };
         let records = match &mut front.work {
             None => Ok(Vec::new()),
             Some(task) => match Pin::new(task).poll(context) {
@@ -463,21 +464,21 @@ impl Ahead {
             },
         };
         let (bytes, end) = (front.bytes, front.end);
-        state.front = None;
+        state.fronts.pop_front();
         Poll::Ready(Turn::Front(records, bytes, end))
     }
 }
 
 impl State {
-    fn take(&mut self) -> (Option<Front>, VecDeque<Piece>) {
-        (self.front.take(), std::mem::take(&mut self.pieces))
+    fn take(&mut self) -> (VecDeque<Front>, VecDeque<Piece>) {
+        (std::mem::take(&mut self.fronts), std::mem::take(&mut self.pieces))
     }
 }
 
 impl Holder for Ahead {
     fn give_way(&self, since: Duration) {
         let mut state = self.0.lock();
-        let has_any = state.front.is_some() || !state.pieces.is_empty();
+        let has_any = !state.fronts.is_empty() || !state.pieces.is_empty();
         if !has_any || state.is_asked || since < state.asked_at {
             return;
         }

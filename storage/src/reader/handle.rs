@@ -13,7 +13,7 @@ use super::pages::Pages;
 use super::read::{Chunk, Want};
 use super::shares::Shares;
 use super::view::View;
-use crate::env::{Env, Timestamp};
+use crate::env::{Env, Priority, Timestamp};
 use crate::format::object::Record;
 use crate::format::{Lsn, PgId, QueueOffset, QueueUid};
 use crate::object::{Bucket, Error as StoreError};
@@ -65,13 +65,15 @@ impl Reader {
         env: &Env,
     ) -> Result<Reader, OpenRefused> {
         let bucket = bucket.apart().map_err(OpenRefused::Store)?;
-        let crew = env.crew("reader", config.threads).map_err(OpenRefused::Threads)?;
+        let crew = env.crew("reader", config.threads, Priority::Low);
+        let crew = crew.map_err(OpenRefused::Threads)?;
         let counters = Arc::new(Counters::default());
         let pages = Pages::open(&config, bucket.clone(), Arc::clone(&counters), &crew).await;
         let pages = pages.map_err(OpenRefused::Cache)?;
         let indexes = Indexes::new(&config, Arc::clone(&counters));
         let (shares, env) = (Shares::new(config.catch_up_bytes, env.clone()), env.clone());
-        let access = Access { bucket, pages, indexes, counters, crew, shares, env };
+        let threads = config.threads.max(1);
+        let access = Access { bucket, pages, indexes, counters, crew, threads, shares, env };
         Ok(Reader { access: Arc::new(access) })
     }
 

@@ -24,7 +24,7 @@ use crate::env::Timestamp;
 use crate::format::take::{Take, put_varint};
 use crate::format::{FormatError, Lsn, PgId, QueueOffset, QueueUid, RecordKind, crc32c};
 use bytes::Bytes;
-use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+use lz4_flex::block::{compress_into, decompress, get_maximum_output_size};
 
 /// Bytes of a block before its payload.
 pub const BLOCK_HEADER_BYTES: usize = 96;
@@ -394,10 +394,8 @@ impl Block {
             return Err(FormatError::Checksum);
         }
         let raw = if header.codec == CODEC_LZ4 {
-            let mut raw = vec![0; header.raw_len as usize];
-            let len = decompress_into(&stored, &mut raw).map_err(|_| FormatError::Contradiction)?;
-            raw.truncate(len);
-            Bytes::from(raw)
+            let raw = decompress(&stored, header.raw_len as usize);
+            Bytes::from(raw.map_err(|_| FormatError::Contradiction)?)
         } else {
             stored
         };
@@ -453,7 +451,7 @@ pub(super) fn fuzz(bytes: &[u8]) {
     }
     // What has no checksum before it would hide from the fuzzer behind it.
     let raw = Bytes::copy_from_slice(bytes);
-    let _ = decompress_into(bytes, &mut vec![0; 4096]);
+    let _ = decompress(bytes, 4096);
     let header = BlockBuilder::operations(PgId::FIRST).header;
     let _ = records_of(&header, &raw, true);
 }
