@@ -18,7 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::env::Env;
+use storage::env::{Env, Priority};
 use storage::{Store, StoreConfig};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -219,8 +219,11 @@ async fn assemble(
         ownership::follow_catalog(catalog.clone(), owned.clone(), consume.clone()),
     ));
     let stop = CancellationToken::new();
+    // One core at most, and that only as far as the tail leaves it.
+    let crew = env.crew("replays", 1, Priority::Low).map_err(tiering::TieringRefused::Threads)?;
     let replays = replay::Replays::new(replay::Parts {
         env: env.clone(),
+        crew,
         catalog: catalog.clone(),
         owned: owned.clone(),
         consume: consume.clone(),

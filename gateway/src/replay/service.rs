@@ -18,7 +18,7 @@ use protocol::names::TopicName;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::env::Env;
+use storage::env::{Crew, Env};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,7 @@ pub struct Replays(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) env: Env,
+    crew: Crew,
     pub(super) catalog: Catalog,
     pub(super) owned: Owned,
     pub(super) consume: Consume,
@@ -55,6 +56,8 @@ pub(super) struct Inner {
 pub struct Parts {
     /// Clock and tasks.
     pub env: Env,
+    /// Who does the work of jobs.
+    pub crew: Crew,
     /// Jobs, topics, groups.
     pub catalog: Catalog,
     /// The logs here.
@@ -74,10 +77,11 @@ pub struct Parts {
 impl Replays {
     /// Replays, none of them at work before [`Replays::follow`].
     pub fn new(parts: Parts) -> Replays {
-        let Parts { env, catalog, owned, consume, produce, source, me, stop } = parts;
+        let Parts { env, crew, catalog, owned, consume, produce, source, me, stop } = parts;
         let (at_work, taken, ended) = (Mutex::default(), Mutex::default(), Notify::new());
         Replays(Arc::new(Inner {
             env,
+            crew,
             catalog,
             owned,
             consume,
@@ -270,7 +274,7 @@ impl Inner {
                     inner.at_work.lock().remove(&id);
                     inner.ended.notify_one();
                 };
-                self.env.spawn("replay", tracker.track_future(work));
+                self.crew.handle().spawn(tracker.track_future(work));
             }
         }
     }

@@ -20,7 +20,7 @@ use protocol::stored::{Properties, StoredMessage, SysFlag, property, tag_hash};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::env::{Env, Timestamp};
+use storage::env::{Env, Priority, Timestamp};
 use storage::{Store, StoreConfig};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -74,6 +74,7 @@ impl World {
         let stop = CancellationToken::new();
         let replays = Replays::new(Parts {
             env: self.env.clone(),
+            crew: self.env.crew("replays", 0, Priority::Usual).unwrap(),
             catalog: self.catalog.clone(),
             owned: self.owned.clone(),
             consume: self.consume.clone(),

@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use metadata::Catalog;
 use std::time::Duration;
-use storage::env::Env;
+use storage::env::{Crew, Env};
 use storage::format::object::Properties;
 use storage::format::{Lsn, PgId};
 use storage::object::{Bucket, Name, Purpose};
@@ -57,6 +57,8 @@ pub(super) struct Parts {
     pub(super) pace: Pace,
     pub(super) keep_bytes: u64,
     pub(super) properties: Properties,
+    /// A thread of low priority, for bundles that nothing presses for.
+    pub(super) builder: Crew,
 }
 
 /// A bundle that is in the bucket.
@@ -152,7 +154,13 @@ impl Service {
         let shares: Vec<Share> = self.plan.begin().into_iter().filter_map(share).collect();
         let (catalog, properties) = (self.parts.catalog.clone(), self.parts.properties.clone());
         let making = move || build(&shares, pace.bytes, id, &properties, &catalog);
-        self.building = Some(tokio::task::spawn_blocking(making));
+        // Compressing takes a core for a while, which the tail is to have while nothing presses.
+        let handle = self.parts.builder.handle();
+        self.building = Some(if pace == self.parts.pace {
+            handle.spawn(async move { making() })
+        } else {
+            tokio::task::spawn_blocking(making)
+        });
     }
 
     /// Takes note of how far the bundle goes, and begins to upload it.

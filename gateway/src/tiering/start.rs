@@ -66,9 +66,7 @@ pub enum TieringRefused {
         source: Error,
     },
     /// The operating system has no thread left.
-    #[error(
-        "no thread can be had for keeping the object store in shape: allow the process more threads"
-    )]
+    #[error("no thread can be had for what fills the object store: allow the process more threads")]
     Threads(#[source] std::io::Error),
     /// A placement group.
     #[error(transparent)]
@@ -96,6 +94,8 @@ pub(crate) struct Open {
     reader: Reader,
     /// Who keeps the bucket in shape, and with which connections.
     upkeep: (Crew, Bucket),
+    /// Who makes bundles that nothing presses for.
+    builder: Crew,
     env: Env,
 }
 
@@ -147,7 +147,8 @@ impl Open {
         let apart = apart.map_err(|source| TieringRefused::Apart { address: address(), source })?;
         let crew = env.crew("maintenance", 1, Priority::Lowest);
         let crew = crew.map_err(TieringRefused::Threads)?;
-        Ok(Open { bucket, locks, reader, upkeep: (crew, apart), env: env.clone() })
+        let builder = env.crew("bundles", 1, Priority::Low).map_err(TieringRefused::Threads)?;
+        Ok(Open { bucket, locks, reader, upkeep: (crew, apart), builder, env: env.clone() })
     }
 
     fn address(&self) -> String {
@@ -219,7 +220,7 @@ impl Prepared {
         consume: &Consume,
     ) -> (Tiering, Vec<JoinHandle<()>>) {
         let Prepared { open, lanes, ledger, ids, applied, notes: opened } = self;
-        let Open { bucket, locks, reader, upkeep: (crew, apart), env } = open;
+        let Open { bucket, locks, reader, upkeep: (crew, apart), builder, env } = open;
         let locker = Locker { catalog: catalog.clone(), locks };
         let (notes, witness) =
             Witness::new(env.clone(), bucket.clone(), reader.clone(), ids.clone());
@@ -243,6 +244,7 @@ impl Prepared {
             pace: Pace { bytes, age, ..Pace::CALM },
             keep_bytes: settings.tiering.keep_bytes,
             properties: Properties(words.into()),
+            builder,
         };
         let mut tasks = vec![env.spawn("tiering", Service::new(parts, inbox).run())];
         tasks.push(env.spawn("witness", witness.run()));

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 pub enum Priority {
     /// Nothing.
     Usual,
-    /// What serves the tail: nice 5, a third of a usual thread's share.
+    /// What serves the tail: nice 10, a tenth of a usual thread's share.
     Low,
     /// Everything: nice 19.
     Lowest,
@@ -24,7 +24,7 @@ impl Priority {
     fn take(self) {
         let nice = match self {
             Priority::Usual => return,
-            Priority::Low => 5,
+            Priority::Low => 10,
             Priority::Lowest => 19,
         };
         // The process on Linux is the calling thread. Lower priority needs no privilege.

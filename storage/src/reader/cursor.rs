@@ -1,7 +1,7 @@
 //! A way through a queue from front to back, for consumers far behind and for replays.
 //!
 //! ```text
-//!   tails         look for the next object, one ahead
+//!   tails         look for the next objects, eight ahead
 //!     └─ plan     spans of it, as wide as the window           fill
 //!         └─ ask for a share, then the bucket, at most eight   pieces, in order
 //!             └─ decode, as many at once as the crew has threads   fronts
@@ -134,7 +134,7 @@ struct Front {
 /// What a cursor waited for.
 enum Turn {
     Front(Result<Vec<Record>, ReadError>, u64, QueueOffset),
-    Looked(Result<(Walk, Option<Place>), ReadError>),
+    Looked(Box<Result<(Walk, Option<Place>), ReadError>>),
     /// There is nothing to wait for.
     Idle,
 }
@@ -219,7 +219,7 @@ impl Cursor {
                 Turn::Front(records, bytes, end) => {
                     return self.give(records, bytes, end).map(Some);
                 }
-                Turn::Looked(looked) => self.looked(looked),
+                Turn::Looked(looked) => self.looked(*looked),
                 Turn::Idle => return self.rest(),
             }
         }
@@ -286,7 +286,9 @@ impl Cursor {
             match next {
                 Next::Looking(task) => {
                     let looked = Pin::new(task).poll(context);
-                    looked.map(|looked| Turn::Looked(looked.unwrap_or(Err(ReadError::Closed))))
+                    looked.map(|looked| {
+                        Turn::Looked(Box::new(looked.unwrap_or(Err(ReadError::Closed))))
+                    })
                 }
                 Next::Unknown(_) | Next::Found(..) | Next::Nothing | Next::Failed(_) => {
                     if ahead.is_empty() { Poll::Ready(Turn::Idle) } else { Poll::Pending }
@@ -341,6 +343,7 @@ impl Cursor {
         let access = Arc::clone(&self.access);
         self.next = Next::Looking(self.access.crew.begin(async move {
             let place = walk.next(&access).await?;
+            walk.look_ahead(&access).await?;
             Ok((walk, place))
         }));
     }

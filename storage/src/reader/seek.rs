@@ -3,6 +3,7 @@
 use super::access::{AT_ONCE, Access};
 use super::error::ReadError;
 use super::view::View;
+use crate::env::Task;
 use crate::format::object::Tail;
 use crate::format::{QueueOffset, QueueUid};
 use crate::object::Purpose;
@@ -10,7 +11,7 @@ use crate::tier::manifest::{
     Key, OffsetSearch, OffsetStep, PageSearch, Query, RunEntry, select, select_in,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -31,11 +32,25 @@ pub(super) struct Walk {
     purpose: Purpose,
     /// The last that was given; `None`: the walk begins.
     at: Option<Key>,
+    /// Objects that were given.
+    given: usize,
+    /// What comes after, whose tails are on their way.
+    ahead: VecDeque<Coming>,
+}
+
+/// Tails that a walk has on their way at most.
+const TAILS_AHEAD_MAX: usize = 8;
+
+struct Coming {
+    entry: RunEntry,
+    /// Ends with the walk. What it brings is found among the indexes.
+    _load: Task<()>,
 }
 
 impl Walk {
     pub(super) fn new(view: View, queue: QueueUid, from: QueueOffset, purpose: Purpose) -> Walk {
-        Walk { view, queue, from, start: QueueOffset(0), purpose, at: None }
+        let (start, ahead) = (QueueOffset(0), VecDeque::new());
+        Walk { view, queue, from, start, purpose, at: None, given: 0, ahead }
     }
 
     /// The first offset that is kept; 0 before the first object was asked for.
@@ -52,16 +67,38 @@ impl Walk {
         loop {
             let found = match self.at {
                 None => access.find(&self.view, self.queue, self.from, self.purpose).await?,
-                Some(key) => access.after(&self.view, self.queue, key).await?,
+                Some(key) => match self.ahead.front() {
+                    Some(coming) => Some(coming.entry),
+                    None => access.after(&self.view, self.queue, key).await?,
+                },
             };
             let Some(entry) = found else { return Ok(None) };
             let pg = self.view.pg();
             let tail = access.tail(pg, &entry, self.purpose).await?;
             self.at = Some(entry.key());
+            self.ahead.pop_front();
+            self.given += 1;
             if tail.queues.blocks(pg, self.queue, self.from).next().is_some() {
                 return Ok(Some(Place { entry, tail }));
             }
         }
+    }
+
+    /// Begins to load the tails of what comes after: as many as were given but one, so that whoever
+    /// wants little has little read in vain.
+    pub(super) async fn look_ahead(&mut self, access: &Arc<Access>) -> Result<(), ReadError> {
+        while self.ahead.len() < TAILS_AHEAD_MAX.min(self.given.saturating_sub(1)) {
+            let last = self.ahead.back().map(|coming| coming.entry.key()).or(self.at);
+            let Some(last) = last else { break };
+            let Some(entry) = access.after(&self.view, self.queue, last).await? else { break };
+            let (pg, purpose, loader) = (self.view.pg(), self.purpose, Arc::clone(access));
+            let load = access.crew.begin(async move {
+                // Whoever comes to it meets the failure.
+                let _ = loader.tail(pg, &entry, purpose).await;
+            });
+            self.ahead.push_back(Coming { entry, _load: load });
+        }
+        Ok(())
     }
 }
 

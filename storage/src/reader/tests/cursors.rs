@@ -339,3 +339,34 @@ async fn next(cursor: &mut Cursor, group: &Group, reader: &Reader) {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// Of each object one tail is read, though those of several are on their way at once.
+#[tokio::test]
+async fn tails_are_read_ahead_once_and_by_whoever_wants_little_not_at_all() {
+    const OBJECTS: u64 = 40;
+    let mut world = World::in_memory();
+    for _ in 0..OBJECTS {
+        world.groups[0].log.message(1, 0, &noise(3, 2000));
+        world.bundle().await;
+    }
+    let course = Course {
+        queue: QueueUid(1),
+        from: QueueOffset(0),
+        until: QueueOffset(u64::MAX),
+        tags: u64::MAX,
+    };
+    for (until, tails) in [(1, 1..=2), (OBJECTS, OBJECTS..=OBJECTS)] {
+        let reader = world.reader().await;
+        let view = world.groups[0].view(&reader).await;
+        let mut cursor =
+            reader.cursor(&view, Course { until: QueueOffset(until), ..course }, FairKey(1));
+        let mut got = 0;
+        while let Some(chunk) = cursor.next().await.unwrap() {
+            got += chunk.records.len() as u64;
+        }
+        assert_eq!(got, until);
+        drop(cursor);
+        let read = reader.counters()[Looked::Tail as usize].1.misses;
+        assert!(tails.contains(&read), "{read} tails for {until}");
+    }
+}
