@@ -3,10 +3,10 @@
 
 use super::generate::paper::{self, Cluster, per};
 use super::generate::{Archive, GroupRecord, Shape, fill, look_up};
-use super::search;
 use super::stores::{Slow, Store};
 use super::system::Kit;
 use super::{Amount, Numbers, as_f64};
+use super::{recovery, search};
 use std::io;
 use std::time::Instant;
 use storage::object::{Bucket, Purpose, Span};
@@ -61,13 +61,15 @@ async fn made(
 ) -> io::Result<Archive> {
     let bucket = store.bucket_in(name)?;
     let began = Instant::now();
-    let archive = fill(&bucket, &part_of(shape, amount)).await?;
+    let shape = part_of(shape, amount);
+    let archive = fill(&bucket, &shape).await?;
     let mut note = |what: &str, value: f64| {
         numbers.insert(format!("{name}.{what}"), value);
     };
     note("made_in_s", began.elapsed().as_secs_f64());
     sizes(&archive, &mut note);
     look_ups(&bucket, &archive, amount, &mut note).await?;
+    recovery::measure(name, || store.bucket_in(name), &archive, shape.bundles, numbers).await?;
     Ok(archive)
 }
 

@@ -1,5 +1,6 @@
 //! What replays do to those at the tail: sends and end to end at a fixed rate, whatever the broker
-//! does, with none and with four that read old data and write it again.
+//! does, with none and with four that read old data and write it again. On the disk, and, where there
+//! is a folder in memory, with journal and store there: what is left is the broker's own.
 
 use super::broker::Broker;
 use super::load::{Body, Load, bench, fill, latency};
@@ -7,6 +8,7 @@ use super::stores::Place;
 use super::system::Kit;
 use super::{Amount, Numbers, as_f64};
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const OLD: &str = "old";
@@ -20,11 +22,34 @@ const WARM_UP_S: u64 = 2;
 /// Until replays are at their rate.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// Both in an order that alternates with rounds.
+/// A folder in memory, of Linux.
+const MEMORY: &str = "/dev/shm";
+
+/// On the disk, and in memory.
 pub(crate) async fn measure(
     kit: &Kit,
     amount: &Amount,
     round: usize,
+    numbers: &mut Numbers,
+) -> io::Result<()> {
+    both(kit, amount, round, "isolation", numbers).await?;
+    if !Path::new(MEMORY).is_dir() {
+        return Ok(());
+    }
+    let work = Path::new(MEMORY).join(format!("stratamq-archive-{}", std::process::id()));
+    let (stratamq, echo) = (kit.stratamq.clone(), kit.echo.clone());
+    let there = Kit { stratamq, echo, jars: None, work: work.clone() };
+    let measured = both(&there, amount, round, "isolation_memory", numbers).await;
+    std::fs::remove_dir_all(work)?;
+    measured
+}
+
+/// With none and with four, in an order that alternates with rounds.
+async fn both(
+    kit: &Kit,
+    amount: &Amount,
+    round: usize,
+    name: &'static str,
     numbers: &mut Numbers,
 ) -> io::Result<()> {
     let (place, folder) = Place::folder(kit, "isolation-store")?;
@@ -39,7 +64,7 @@ pub(crate) async fn measure(
     let load = Load { topic: OLD, bytes, size: 4 << 10, body: Body::Half, bytes_per_s: None };
     fill(&broker.endpoint, load).await?;
     broker.wait_until_tiered()?;
-    let rig = Rig { kit, broker: &broker, seconds: amount.tail_seconds };
+    let rig = Rig { name, kit, broker: &broker, seconds: amount.tail_seconds };
     // Once for nothing: connections, topics and groups come to be.
     bench(kit, &broker.endpoint, &["end-to-end", TAIL, RATE, "--duration=2s"])?;
     if round.is_multiple_of(2) {
@@ -54,6 +79,8 @@ pub(crate) async fn measure(
 }
 
 struct Rig<'a> {
+    /// What numbers begin with.
+    name: &'static str,
     kit: &'a Kit,
     broker: &'a Broker,
     seconds: u64,
@@ -70,7 +97,7 @@ impl Rig<'_> {
         let result = bench(self.kit, &self.broker.endpoint, &words)?;
         let took = began.elapsed().as_secs_f64();
         let mut note = |what: &str, value: f64| {
-            numbers.insert(format!("isolation.{name}_{what}"), value);
+            numbers.insert(format!("{}.{name}_{what}", self.name), value);
         };
         for quantile in ["p50", "p99", "p999"] {
             note(&format!("send_{quantile}_us"), latency(&result, "send", quantile));
@@ -94,7 +121,7 @@ impl Rig<'_> {
         self.tail("four", numbers)?;
         let (after, took) = (self.progress()?, began.elapsed().as_secs_f64());
         let mut note = |what: &str, value: f64| {
-            numbers.insert(format!("isolation.replays_{what}"), value);
+            numbers.insert(format!("{}.replays_{what}", self.name), value);
         };
         note("read_bytes_per_s", (after.read - before.read) / took);
         note("written_bytes_per_s", (after.written - before.written) / took);

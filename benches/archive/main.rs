@@ -34,6 +34,7 @@ mod old_data;
 mod process;
 mod raw;
 mod reader;
+mod recovery;
 mod report;
 mod restart;
 #[expect(clippy::unwrap_used, dead_code, reason = "the server of the tests")]
@@ -167,7 +168,9 @@ async fn measure(root: &Path, kit: &Kit, asked: &Asked) -> io::Result<(Vec<Numbe
     let stores = stores::all(root, kit)?;
     let mut large = Vec::new();
     for store in stores.iter().filter(|_| asked.wants("reader")) {
-        large.push((store, raw::large(store, amount).await?));
+        for body in raw::BODIES {
+            large.push((store, raw::large(store, amount, body).await?));
+        }
     }
     for round in 0..asked.rounds {
         let mut numbers = Numbers::new();
@@ -182,7 +185,7 @@ async fn measure(root: &Path, kit: &Kit, asked: &Asked) -> io::Result<(Vec<Numbe
         if tell("reader") {
             for (store, large) in &large {
                 raw::measure(store, large, &mut numbers).await?;
-                reader::measure(store, large, &mut numbers).await?;
+                reader::measure(large, &mut numbers).await?;
             }
         }
         if tell("grpc") {

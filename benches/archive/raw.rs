@@ -1,6 +1,6 @@
 //! The limit of catching up: parallel ranged GETs of whole objects, without any code of ours.
 
-use super::generate::{Archive, Shape, fill};
+use super::generate::{Archive, LARGE_BODY_BYTES, Shape, fill};
 use super::stores::Store;
 use super::{Amount, Numbers, as_f64};
 use object_store::path::Path;
@@ -13,13 +13,17 @@ use std::time::Instant;
 use storage::object::{Bucket, Purpose};
 use tokio::task::JoinSet;
 
-const FOLDER: &str = "large";
+/// What the bodies are like: the folder, what the numbers' names say, and bytes that cannot be compressed.
+pub(crate) const BODIES: [(&str, &str, usize); 2] =
+    [("large", "", LARGE_BODY_BYTES / 2), ("large-noise", "noise_", LARGE_BODY_BYTES)];
 
 /// Bytes of a GET, and how many are under way at once.
 const WAYS: [(u64, usize); 4] = [(1 << 20, 4), (1 << 20, 16), (4 << 20, 4), (8 << 20, 8)];
 
 /// A store with large bundles.
 pub(crate) struct Large {
+    /// What numbers of it begin with.
+    pub(crate) name: String,
     pub(crate) bucket: Bucket,
     pub(crate) archive: Archive,
     /// From 1 on.
@@ -28,19 +32,24 @@ pub(crate) struct Large {
 }
 
 /// Fills the store.
-pub(crate) async fn large(store: &Store, amount: &Amount) -> io::Result<Large> {
-    let bucket = store.bucket_in(FOLDER)?;
-    let shape = Shape::few_large(amount.read_bytes);
+pub(crate) async fn large(
+    store: &Store,
+    amount: &Amount,
+    (folder, what, noise): (&str, &str, usize),
+) -> io::Result<Large> {
+    let bucket = store.bucket_in(folder)?;
+    let shape = Shape::few_large(amount.read_bytes, noise);
     let archive = fill(&bucket, &shape).await?;
     let mut listing = bucket.list(None, None, Purpose::Check);
     let mut objects = Vec::new();
     while let Some(entry) = listing.next().await.map_err(io::Error::other)? {
         if entry.name.as_str().starts_with("l0/") {
-            let path = Path::from(format!("{}{}", store.prefix(FOLDER), entry.name));
+            let path = Path::from(format!("{}{}", store.prefix(folder), entry.name));
             objects.push((path, entry.bytes));
         }
     }
-    Ok(Large { bucket: store.bucket_in(FOLDER)?, archive, queues: shape.queues, objects })
+    let (name, bucket) = (format!("{}.{what}", store.name), store.bucket_in(folder)?);
+    Ok(Large { name, bucket, archive, queues: shape.queues, objects })
 }
 
 /// Reads all bundles in several ways. The best of them is the limit.
@@ -51,14 +60,14 @@ pub(crate) async fn measure(store: &Store, large: &Large, numbers: &mut Numbers)
         let began = Instant::now();
         let bytes = read(&raw, &large.objects, part, at_once).await?;
         let rate = as_f64(bytes) / began.elapsed().as_secs_f64();
-        let name = format!("{}.raw_get_{}_mib_x{at_once}_bytes_per_s", store.name, part >> 20);
+        let name = format!("{}raw_get_{}_mib_x{at_once}_bytes_per_s", large.name, part >> 20);
         numbers.insert(name, rate);
         best = best.max(rate);
     }
-    numbers.insert(format!("{}.raw_get_best_bytes_per_s", store.name), best);
+    numbers.insert(format!("{}raw_get_best_bytes_per_s", large.name), best);
     let size = &large.archive.size;
     let stored = as_f64(size.object_bytes()) / as_f64(size.body_bytes);
-    numbers.insert(format!("{}.stored_per_body_byte", store.name), stored);
+    numbers.insert(format!("{}stored_per_body_byte", large.name), stored);
     Ok(())
 }
 

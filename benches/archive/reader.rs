@@ -20,7 +20,7 @@ const TOPIC: &str = "long";
 const FLAGS: [&str; 3] = ["--journal-capacity=128MiB", "--bundle-age=1s", "--cache-disk=0"];
 
 /// All queues from front to back, by cursors with one thread and with two.
-pub(crate) async fn measure(store: &Store, large: &Large, numbers: &mut Numbers) -> io::Result<()> {
+pub(crate) async fn measure(large: &Large, numbers: &mut Numbers) -> io::Result<()> {
     for threads in [1, 2] {
         let (mut stored, mut bodies) = (0f64, 0f64);
         for _ in 0..TRIES {
@@ -28,7 +28,7 @@ pub(crate) async fn measure(store: &Store, large: &Large, numbers: &mut Numbers)
             stored = stored.max(bytes / seconds);
             bodies = bodies.max(as_f64(large.archive.size.body_bytes) / seconds);
         }
-        let name = |what: &str| format!("{}.cursor_{threads}_threads_{what}", store.name);
+        let name = |what: &str| format!("{}cursor_{threads}_threads_{what}", large.name);
         numbers.insert(name("bytes_per_s"), stored);
         numbers.insert(name("body_bytes_per_s"), bodies);
     }

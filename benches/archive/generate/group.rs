@@ -41,6 +41,8 @@ pub(super) struct Group {
     written: (u64, u64),
     merged: (u64, u64),
     filler: Vec<u8>,
+    /// Bytes of it that cannot be compressed.
+    noise: usize,
 }
 
 impl Group {
@@ -62,6 +64,7 @@ impl Group {
             written: (0, 0),
             merged: (0, 0),
             filler: vec![b'.'; shape.body_bytes],
+            noise: shape.noise_bytes,
         }
     }
 
@@ -97,11 +100,10 @@ impl Group {
         sample.ok_or_else(|| "a shape without messages".into())
     }
 
-    /// Half of a body is noise.
+    /// The front of a body is noise.
     fn fill(&mut self, number: u64) {
-        let noise = self.filler.len() / 2;
         let mut state = number;
-        for chunk in self.filler[..noise].chunks_mut(8) {
+        for chunk in self.filler[..self.noise].chunks_mut(8) {
             let bytes = state.to_le_bytes();
             chunk.copy_from_slice(&bytes[..chunk.len()]);
             state = mixed(state.wrapping_add(0x9e37_79b9_7f4a_7c15));

@@ -35,6 +35,8 @@ const SESSION: u64 = 0x5e55;
 /// 2025-01-01.
 const BEGIN: Timestamp = Timestamp(1_735_689_600_000);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
+/// Bodies of [`Shape::few_large`].
+pub(crate) const LARGE_BODY_BYTES: usize = 1 << 10;
 const UPLOADS_AT_ONCE: usize = 16;
 
 /// What a bucket is to be like.
@@ -50,8 +52,10 @@ pub(crate) struct Shape {
     pub(crate) messages: u64,
     /// Different queues among them.
     pub(crate) queues_at_once: u64,
-    /// Bytes of a message's body; half of them can be compressed.
+    /// Bytes of a message's body.
     pub(crate) body_bytes: usize,
+    /// Of them, those that cannot be compressed.
+    pub(crate) noise_bytes: usize,
     /// Keys of each message.
     pub(crate) keys: u64,
     /// Different tags.
@@ -84,6 +88,7 @@ impl Shape {
             messages: 24,
             queues_at_once: 6,
             body_bytes: 200,
+            noise_bytes: 100,
             keys: 1,
             tags: 20,
             span: YEAR,
@@ -99,9 +104,10 @@ impl Shape {
         shape
     }
 
-    /// Large bundles of few queues, one after the other: `bytes` to read from front to back.
-    pub(crate) fn few_large(bytes: u64) -> Shape {
-        let (body_bytes, messages) = (1 << 10, 16 << 10);
+    /// Large bundles of few queues, one after the other: `bytes` to read from front to back, so many
+    /// of each [`LARGE_BODY_BYTES`] not to be compressed.
+    pub(crate) fn few_large(bytes: u64, noise_bytes: usize) -> Shape {
+        let (body_bytes, messages) = (LARGE_BODY_BYTES, 16 << 10);
         Shape {
             groups: 1,
             queues: 4,
@@ -109,6 +115,7 @@ impl Shape {
             messages,
             queues_at_once: 4,
             body_bytes,
+            noise_bytes,
             keys: 1,
             tags: 20,
             span: Duration::from_secs(86_400),
