@@ -199,7 +199,7 @@ const GOALS: &[Goal] = &[
     look("GETs of a start with a year's objects, p50", "year.recovery_gets_p50"),
     look("bytes that it reads, p50", "year.recovery_bytes_p50"),
     look("ms that it reads, p50", "year.recovery_ms_p50"),
-    look("GETs of a start with twice the objects, p50", "years_end.recovery_gets_p50"),
+    look("GETs of a start after two levels of merges, p50", "years_end.recovery_gets_p50"),
     look("bytes that it reads then, p50", "years_end.recovery_bytes_p50"),
     look("ms that it reads then, p50", "years_end.recovery_ms_p50"),
     look("manifest bytes per object", "year.manifest_bytes_per_entry"),

@@ -114,11 +114,11 @@ pub(crate) struct Update {
     /// What it takes
     #[arg(long, value_parser = KINDS, ignore_case = true)]
     kind: Option<String>,
-    /// When a send is acknowledged: local or async
+    /// When a send is acknowledged: local, async or object
     #[arg(long)]
     durability: Option<String>,
     /// How long messages are kept: forever, an age such as 3d, a size such as 10GiB, compacted, or
-    /// locked:365d
+    /// locked:365d, which locks what is sealed from then on, and older messages when they are merged
     #[arg(long)]
     retention: Option<String>,
     /// What clients may do: read and write, one of them, or nothing
