@@ -148,7 +148,12 @@ pub(super) async fn until_entries(
         if holds(&entries) {
             return;
         }
-        assert!(env.monotonic() < end, "{what} does not come: {entries:#?}");
+        if env.monotonic() > end {
+            let done = world.broker().tiering.maintained();
+            let short = |entry: &RunEntry| (entry.level(), entry.object.id, entry.from, entry.to);
+            let short: Vec<_> = entries.iter().map(short).collect();
+            panic!("{what} does not come: {short:?}, {done:?}");
+        }
         env.sleep(Duration::from_millis(50)).await;
     }
 }

@@ -40,11 +40,24 @@ pub(super) async fn span_of(
     Ok(bucket.get(&name, span.at..span.end(), purpose).await?.bytes)
 }
 
-/// The tail of an object with so many bytes.
+/// The tail of an object with so many bytes. Damage is looked at twice: it may have happened on the
+/// way.
 ///
 /// # Errors
 /// When the store does not answer, or the bytes are not those of the tail.
 pub async fn tail_of(
+    bucket: &Bucket,
+    object: &ObjectName,
+    object_len: u64,
+    purpose: Purpose,
+) -> Result<Tail, CompactError> {
+    match tail_once(bucket, object, object_len, purpose).await {
+        Err(CompactError::Damaged { .. }) => tail_once(bucket, object, object_len, purpose).await,
+        read => read,
+    }
+}
+
+async fn tail_once(
     bucket: &Bucket,
     object: &ObjectName,
     object_len: u64,

@@ -72,11 +72,18 @@ impl Turn<'_> {
         entries_of(&self.parts.bucket, &manifest, query, Purpose::Compaction).await
     }
 
-    /// The end of the manifest: everything from the first entry on that has something of `since` or later, whole
-    /// pages of it.
-    async fn recent(&self, view: &View, since: Timestamp) -> Result<Vec<RunEntry>, CompactError> {
-        let pages = view.root().pages.iter().filter(|page| since <= page.max_time);
-        let added = view.overlay().added.values().filter(|entry| since <= entry.max_time);
+    /// The end of the manifest: everything from the first entry on that has something of `since` or later, or was
+    /// committed behind `seen`, however old it was by then; whole pages of it.
+    async fn recent(
+        &self,
+        view: &View,
+        since: Timestamp,
+        seen: Lsn,
+    ) -> Result<Vec<RunEntry>, CompactError> {
+        let pages = view.root().pages.iter();
+        let pages = pages.filter(|page| since <= page.max_time || seen <= page.last.from);
+        let added = view.overlay().added.values();
+        let added = added.filter(|entry| since <= entry.max_time || seen <= entry.from);
         let from = pages.map(|page| page.first.from).chain(added.map(|entry| entry.from)).min();
         let Some(from) = from else { return Ok(Vec::new()) };
         let mut entries = self.entries(view, &Query::lsns(from, Lsn(u64::MAX))).await?;
@@ -243,14 +250,16 @@ impl Turn<'_> {
         let settings = &self.parts.settings.compaction;
         let entries = match turns.planned() {
             // A clock that jumped, or a machine that slept, left something behind the horizon of now.
-            Some(planned) => self.recent(&view, settings.horizon(planned.min(now))).await?,
+            Some((planned, seen)) => {
+                self.recent(&view, settings.horizon(planned.min(now)), seen).await?
+            }
             None => self.entries(&view, &Query::default()).await?,
         };
         let knows_all = turns.planned().is_none();
         let rules = self.rules();
         match turns.plan(&entries, now, settings, &rules) {
             Plan::Wait(at) => {
-                turns.wait(now, at, view.entries());
+                turns.wait((now, view.tiered()), at, view.entries());
                 Ok(false)
             }
             Plan::Merge(planned) => {

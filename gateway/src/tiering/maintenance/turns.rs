@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use storage::env::Timestamp;
-use storage::format::QueueUid;
+use storage::format::{Lsn, QueueUid};
 use storage::tier::ObjectId;
 use storage::tier::compact::{CompactionSettings, Plan, plan};
 use storage::tier::manifest::RunEntry;
@@ -28,9 +28,9 @@ pub(super) struct Turns {
     /// Runs that were final when summaries were planned.
     pub(super) finals: Option<usize>,
     merges: Merges,
-    /// When merges were planned of all entries, and there was none. What was older than the settings' horizon then
-    /// never needs to be looked at again.
-    planned: Option<Timestamp>,
+    /// When merges were planned of all entries, and there was none, and up to where the log was sealed by then. What
+    /// was older than the settings' horizon never needs to be looked at again; what was sealed later does, however old.
+    planned: Option<(Timestamp, Lsn)>,
     failures: u32,
     rests_until: Duration,
     aside: HashSet<ObjectId>,
@@ -90,14 +90,14 @@ impl Turns {
         }
     }
 
-    /// When there was last nothing to be merged; `None`: all entries are to be looked at.
-    pub(super) const fn planned(&self) -> Option<Timestamp> {
+    /// When there was last nothing to be merged, of what was sealed below; `None`: all entries are to be looked at.
+    pub(super) const fn planned(&self) -> Option<(Timestamp, Lsn)> {
         self.planned
     }
 
-    /// Nothing is to be merged `now`, nor before `at`.
-    pub(super) fn wait(&mut self, now: Timestamp, at: Option<Timestamp>, entries: u64) {
-        self.planned = Some(now);
+    /// Nothing is to be merged now, nor before `at`. `planned`: now, and up to where the log is sealed.
+    pub(super) fn wait(&mut self, planned: (Timestamp, Lsn), at: Option<Timestamp>, entries: u64) {
+        self.planned = Some(planned);
         self.merges = Merges::Wait { at, entries };
     }
 
@@ -151,7 +151,7 @@ fn is_torn(before: &RunEntry, after: &RunEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storage::format::{Lsn, QueueOffset};
+    use storage::format::QueueOffset;
     use storage::tier::manifest::{Origin, QueueSet};
     use storage::tier::retention::{Keeps, Keyed};
 
@@ -236,13 +236,13 @@ mod tests {
     fn merges_are_planned_when_their_time_comes_or_much_was_stored() {
         let mut turns = Turns::new(Duration::ZERO);
         assert!(turns.are_merges_due(Timestamp(0), 0));
-        turns.wait(Timestamp(5), Some(Timestamp(9)), 100);
+        turns.wait((Timestamp(5), Lsn(7)), Some(Timestamp(9)), 100);
         assert!(!turns.are_merges_due(Timestamp(8), 100 + PLAN_ENTRIES - 1));
         assert!(turns.are_merges_due(Timestamp(8), 100 + PLAN_ENTRIES));
         assert!(turns.are_merges_due(Timestamp(9), 100));
-        turns.wait(Timestamp(9), None, 100);
+        turns.wait((Timestamp(9), Lsn(8)), None, 100);
         assert!(!turns.are_merges_due(Timestamp(1 << 50), 100));
         assert!(turns.are_merges_due(Timestamp(9), 101));
-        assert_eq!(turns.planned(), Some(Timestamp(9)));
+        assert_eq!(turns.planned(), Some((Timestamp(9), Lsn(8))));
     }
 }
