@@ -91,7 +91,9 @@ async fn a_topic_by_size_keeps_its_newest_bytes() {
     let group = world.group("readers").await;
     let got = world.drain(&topic, &group).await;
     assert_eq!(got.last().unwrap(), "m59");
-    assert_eq!(got.len() as u64, 60 - begins);
+    // It may have gone on meanwhile.
+    let kept = 60 - first(&world, &topic).0..=60 - begins;
+    assert!(kept.contains(&(got.len() as u64)), "{} of {kept:?}", got.len());
     world.gateway.stop().await;
 }
 

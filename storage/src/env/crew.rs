@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 pub enum Priority {
     /// Nothing.
     Usual,
-    /// What serves the tail: nice 10, a tenth of a usual thread's share.
+    /// What serves the tail: nice 5, a third of a usual thread's share.
     Low,
-    /// Everything: nice 19.
+    /// Everything: nice 10, a tenth of it. Not less, or it would stand still for as long as the
+    /// others keep all cores busy.
     Lowest,
 }
 
@@ -24,8 +25,8 @@ impl Priority {
     fn take(self) {
         let nice = match self {
             Priority::Usual => return,
-            Priority::Low => 10,
-            Priority::Lowest => 19,
+            Priority::Low => 5,
+            Priority::Lowest => 10,
         };
         // The process on Linux is the calling thread. Lower priority needs no privilege.
         #[cfg(target_os = "linux")]
@@ -136,7 +137,7 @@ mod tests {
         {
             let nice = || rustix::process::getpriority_process(None).unwrap();
             let here = nice();
-            assert_eq!(crew.begin(async move { nice() }).await, Some(19));
+            assert_eq!(crew.begin(async move { nice() }).await, Some(10));
             assert_eq!(nice(), here);
         }
         drop(crew);
