@@ -300,7 +300,7 @@ impl Run {
         let mut sends = tokio::task::JoinSet::new();
         for (topic, messages) in parcels.into_values() {
             let run = Sending { inner: Arc::clone(&self.inner), job: Arc::clone(&self.job) };
-            sends.spawn(async move { run.send(topic, messages).await });
+            sends.spawn_on(async move { run.send(topic, messages).await }, &self.inner.senders);
         }
         let mut outcome = Ok(());
         while let Some(sent) = sends.join_next().await {

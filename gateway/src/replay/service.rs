@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::env::{Crew, Env};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +38,8 @@ pub struct Replays(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) env: Env,
     crew: Crew,
+    /// Who sends: a thread of low priority must not hold a log that others wait for.
+    pub(super) senders: Handle,
     pub(super) catalog: Catalog,
     pub(super) owned: Owned,
     pub(super) consume: Consume,
@@ -76,12 +79,16 @@ pub struct Parts {
 
 impl Replays {
     /// Replays, none of them at work before [`Replays::follow`].
+    ///
+    /// # Panics
+    /// Outside of a runtime, which is to do the sends.
     pub fn new(parts: Parts) -> Replays {
         let Parts { env, crew, catalog, owned, consume, produce, source, me, stop } = parts;
         let (at_work, taken, ended) = (Mutex::default(), Mutex::default(), Notify::new());
         Replays(Arc::new(Inner {
             env,
             crew,
+            senders: Handle::current(),
             catalog,
             owned,
             consume,

@@ -47,10 +47,9 @@ impl Bounds {
         unrecorded: 100_000,
     };
 
-    /// With pieces so small that a limit is kept to evenly, and that no sync of the journal has much of a job's that
-    /// others wait for: a fiftieth of a second each.
+    /// With pieces so small that a limit is kept to evenly: a tenth of a second each.
     fn within(self, limits: &Limits) -> Bounds {
-        let part = |limit: Option<u64>, least: u64| limit.map_or(u64::MAX, |n| (n / 50).max(least));
+        let part = |limit: Option<u64>, least: u64| limit.map_or(u64::MAX, |n| (n / 10).max(least));
         Bounds {
             read_bytes: self.read_bytes.min(part(limits.bytes, 1 << 10)),
             batch_messages: self.batch_messages.min(part(limits.messages, 1)),

@@ -31,7 +31,9 @@ async fn comes_and_goes(faults: &Faults, world: &World, plan: Plan) {
     let receive = async {
         while got.len() < MESSAGES {
             trim(world);
-            for delivery in world.receive(&topic, &group, Duration::from_secs(20)).await {
+            // Damaged twice in a row is said, and asked for again.
+            let received = world.try_receive(&topic, &group, Duration::from_secs(20)).await;
+            for delivery in received.unwrap_or_default() {
                 got.push(word(&delivery));
                 let handle = &delivery.receipt_handle;
                 world.broker().consume.ack(&group, &topic, handle).await.unwrap();
@@ -97,9 +99,9 @@ async fn a_storm_of_refusals_with_answers_lost_and_bodies_cut_loses_nothing() {
 async fn bits_that_flip_on_the_way_are_noticed_and_read_again() {
     let (faults, world) = begin(22).await;
     comes_and_goes(&faults, &world, Plan { flipped: 100, ..Plan::default() }).await;
-    is_read_again(&world).await;
     assert!(faults.happened().flipped > 5, "{:?}", faults.happened());
     faults.set(Plan::default());
+    is_read_again(&world).await;
     until_clean(&world).await;
     world.gateway.stop().await;
 }

@@ -343,7 +343,8 @@ impl Cursor {
         let access = Arc::clone(&self.access);
         self.next = Next::Looking(self.access.crew.begin(async move {
             let place = walk.next(&access).await?;
-            walk.look_ahead(&access).await?;
+            // Whoever comes to what cannot be read meets the failure.
+            let _ = walk.look_ahead(&access).await;
             Ok((walk, place))
         }));
     }

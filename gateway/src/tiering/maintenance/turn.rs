@@ -259,7 +259,9 @@ impl Turn<'_> {
         let rules = self.rules();
         match turns.plan(&entries, now, settings, &rules) {
             Plan::Wait(at) => {
-                turns.wait((now, view.tiered()), at, view.entries());
+                // The last one is looked at again with what comes after it.
+                let seen = entries.last().map_or(view.tiered(), |entry| entry.from);
+                turns.wait((now, seen), at, view.entries());
                 Ok(false)
             }
             Plan::Merge(planned) => {
