@@ -162,7 +162,15 @@ async fn what_passed_through_is_shown() {
     assert!(request("ReceiveMessage", "OK", true) >= 1.0);
     assert_eq!(scrape.sum("rocketmq_producer_connections"), 1.0);
     assert_eq!(scrape.sum("rocketmq_consumer_connections"), 1.0);
-    // Pops and acknowledgements are records too.
+    // Pops and acknowledgements are records too, written within a moment.
+    let mut scrape = scrape;
+    for _ in 0..250 {
+        if scrape.value("stratamq_journal_group_records_sum{}") > 10.0 {
+            break;
+        }
+        Env::system().sleep(Duration::from_millis(20)).await;
+        scrape = Scrape::of(http).await;
+    }
     assert!(scrape.value("stratamq_journal_group_records_sum{}") > 10.0);
     assert!(scrape.value("stratamq_journal_group_size_bytes_sum{}") > 5_090.0);
     assert!(scrape.value("stratamq_journal_sync_seconds_sum{}") > 0.0);
