@@ -219,7 +219,7 @@ async fn assemble(
         ownership::follow_catalog(catalog.clone(), owned.clone(), consume.clone()),
     ));
     let stop = CancellationToken::new();
-    // One core at most, and that only as far as the tail leaves it.
+    // Reading and deciding take one core at most, and that only as far as the tail leaves it.
     let crew = env.crew("replays", 1, Priority::Low).map_err(tiering::TieringRefused::Threads)?;
     let replays = replay::Replays::new(replay::Parts {
         env: env.clone(),

@@ -10,6 +10,7 @@ use storage::collect::CollectSettings;
 use storage::compact::{entries_of, manifest_of};
 use storage::env::{Clock, Env, SystemClock, Timestamp};
 use storage::format::PgId;
+use storage::object::testing::Faults;
 use storage::object::{Bucket, Purpose};
 use storage::tier::ObjectName;
 use storage::tier::compact::{CompactionSettings, LevelSettings};
@@ -41,6 +42,18 @@ pub(super) fn quick(settings: &mut Settings) {
         lateness: Duration::from_millis(100),
         bundle_age_max: Duration::from_secs(2),
     };
+}
+
+/// One placement group that is kept in shape at once, over a bucket that fails as told.
+pub(super) async fn over_faults(seed: u64) -> (Arc<Faults>, World) {
+    let faults = Faults::seeded(seed, Env::system());
+    let bucket = Bucket::faulty(&faults, Env::system());
+    let world = World::start_over(bucket, |settings| {
+        quick(settings);
+        settings.placement_groups = 1;
+    })
+    .await;
+    (faults, world)
 }
 
 /// A clock that the test sets forward; what is waited for, is waited for.

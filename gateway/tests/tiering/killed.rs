@@ -1,6 +1,6 @@
 //! Killed in the middle of merging, folding and deleting, with a store that fails now and then.
 
-use super::inventory::{quick, trim, until_clean};
+use super::inventory::{over_faults, quick, trim, until_clean};
 use super::world::{SOON, World};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,13 +26,7 @@ const STEPS: [(&str, Verb, &str); 12] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_and_after_each_step_nothing_is_lost_and_nothing_is_left_over() {
-    let faults = Faults::seeded(12, Env::system());
-    let bucket = Bucket::faulty(&faults, Env::system());
-    let mut world = World::start_over(bucket, |settings| {
-        quick(settings);
-        settings.placement_groups = 1;
-    })
-    .await;
+    let (faults, mut world) = over_faults(12).await;
     world.topic("orders", |spec| spec.queues = 2).await;
     let mut sent = Vec::new();
     for (number, (name, verb, of)) in STEPS.into_iter().enumerate() {

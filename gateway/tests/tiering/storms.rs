@@ -1,9 +1,8 @@
 //! A store that refuses, loses answers, cuts bodies, is slow, deletes late, or has a bit flipped.
 
-use super::inventory::{quick, stored, trim, until_clean, until_merged};
+use super::inventory::{over_faults, stored, trim, until_clean, until_merged};
 use super::trimmed::body;
 use super::world::{SOON, World, word};
-use std::sync::Arc;
 use std::time::Duration;
 use storage::env::Env;
 use storage::object::testing::{Faults, Plan};
@@ -67,20 +66,9 @@ async fn is_kept(world: &World) {
     until_clean(world).await;
 }
 
-async fn begin(seed: u64) -> (Arc<Faults>, World) {
-    let faults = Faults::seeded(seed, Env::system());
-    let bucket = Bucket::faulty(&faults, Env::system());
-    let world = World::start_over(bucket, |settings| {
-        quick(settings);
-        settings.placement_groups = 1;
-    })
-    .await;
-    (faults, world)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_refusals_with_answers_lost_and_bodies_cut_loses_nothing() {
-    let (faults, world) = begin(21).await;
+    let (faults, world) = over_faults(21).await;
     let slow = Duration::from_millis(3);
     comes_and_goes(
         &faults,
@@ -97,7 +85,7 @@ async fn a_storm_of_refusals_with_answers_lost_and_bodies_cut_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bits_that_flip_on_the_way_are_noticed_and_read_again() {
-    let (faults, world) = begin(22).await;
+    let (faults, world) = over_faults(22).await;
     comes_and_goes(&faults, &world, Plan { flipped: 100, ..Plan::default() }).await;
     assert!(faults.happened().flipped > 5, "{:?}", faults.happened());
     faults.set(Plan::default());
@@ -108,7 +96,7 @@ async fn bits_that_flip_on_the_way_are_noticed_and_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deletes_that_lag_take_nothing_that_is_needed_and_end() {
-    let (faults, world) = begin(23).await;
+    let (faults, world) = over_faults(23).await;
     comes_and_goes(&faults, &world, Plan { delete_lag: 60, ..Plan::default() }).await;
     is_kept(&world).await;
     world.gateway.stop().await;
